@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* PCI functions and configuration space, owned by the core: a device declares what it is and gets its
+ * BARs mapped, its capabilities listed and its interrupts routed; it never sees a configuration
+ * access except as a notification. Reference: PCI Local Bus 3.0; MSI-X: PCI 3.0, 6.8. */
+#pragma once
+
+#include "bus/address_space.h"
+#include "bus/irq.h"
+#include "bus/msi.h"
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct PciBus PciBus;
+typedef struct PciFunction PciFunction;
+
+#define PCI_DEVFN(slot, function) ((unsigned)(((slot) << 3) | (function)))
+#define PCI_DEVFN_AUTO            0xFFFFu
+#define PCI_BAR_COUNT             6
+#define PCI_ROM_BAR               6
+
+typedef struct {
+    uint64_t size;     /* 0: absent; power of two; at least 4 for I/O, 16 for memory */
+    bool is_io;
+    bool is_64bit;     /* takes the next slot too */
+    bool prefetchable;
+} PciBarArgs;
+
+typedef struct {
+    const char *name;
+    unsigned devfn;           /* or PCI_DEVFN_AUTO: the first free slot */
+    uint16_t vendor_id, device_id;
+    uint16_t subsystem_vendor_id, subsystem_id;
+    uint8_t revision, prog_if, sub_class, base_class;
+    uint8_t header_type;      /* 0 here; the bus sets the multifunction bit */
+    uint8_t interrupt_pin;    /* 0 none, 1 INTA .. 4 INTD */
+    PciBarArgs bars[PCI_BAR_COUNT];
+    const void *rom;          /* expansion ROM image, copied; or NULL */
+    uint32_t rom_length;
+    /* Called after a write to configuration space took effect (not under the bus's lock). */
+    void (*config_written)(void *opaque, uint16_t offset, unsigned size, uint32_t value);
+    /* Called after COMMAND's bus-master, I/O or memory bit changed. */
+    void (*command_changed)(void *opaque, uint16_t command);
+    void *opaque;
+    GMutex *lock;             /* taken around the two calls above, or NULL */
+} PciFunctionArgs;
+
+/* route_pirq(opaque, pirq 0-3, level): the chipset's PIRQ inputs (wired-OR done by the bus). */
+typedef struct {
+    AddressSpace *pio;
+    AddressSpace *mmio;
+    MsiController *msi;
+    void (*set_pirq)(void *opaque, unsigned pirq, bool level);
+    void *opaque;
+} PciBusArgs;
+
+PciBus *pci_bus_new(const PciBusArgs *args);
+void pci_bus_free(PciBus *bus);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PciBus, pci_bus_free)
+
+/* ERROR_CONFIG: devfn taken, bus full (says which slots are taken by what), a bad BAR. [control] */
+PciFunction *pci_function_new(PciBus *bus, const PciFunctionArgs *args, GError **error);
+void pci_function_free(PciFunction *function);
+/* Reset values: COMMAND 0, BARs unplaced, INTx low, MSI/MSI-X off and masked. [control] */
+void pci_function_reset(PciFunction *function);
+unsigned pci_function_devfn(const PciFunction *function);
+uint16_t pci_function_command(const PciFunction *function); /* current COMMAND; wait-free [any] */
+void pci_function_set_intx(PciFunction *function, bool level); /* honours INTX_DISABLE [any] */
+
+/* Declares length bytes at offset: reset value and which bits the guest may write. write_mask NULL:
+ * read-only. write1clear NULL: none. -EINVAL: outside 40h-FFh or over a capability (the header's
+ * own registers 04h-3Fh may be declared too where the chip differs from the usual). [control] */
+int pci_function_set_config(PciFunction *function, uint16_t offset, uint16_t length,
+                            const uint8_t *value, const uint8_t *write_mask,
+                            const uint8_t *write1clear);
+/* Changes what the guest reads, now (status bits of the device's own registers). [any] */
+void pci_function_poke(PciFunction *function, uint16_t offset, unsigned size, uint32_t value);
+uint32_t pci_function_peek(const PciFunction *function, uint16_t offset, unsigned size);
+/* Adds a capability; data excludes the two header bytes. offset 0: the first free place. Returns
+ * the offset, or -ENOSPC, -EINVAL. [control] */
+int pci_function_add_capability(PciFunction *function, uint8_t id, uint8_t offset, uint8_t length,
+                                const uint8_t *data, const uint8_t *write_mask);
+
+/* A region within a BAR; the bus maps and moves it with the BAR. [control] */
+Region *pci_function_map_bar(PciFunction *function, unsigned bar, uint64_t offset, uint64_t length,
+                             const RegionOps *ops, void *region_opaque, GMutex *lock,
+                             GError **error);
+void pci_function_unmap_bar(PciFunction *function, Region *region);
+/* Where the guest put a BAR, or UINT64_MAX when it is not decoded now. [any] */
+uint64_t pci_function_bar_address(const PciFunction *function, unsigned bar);
+
+/* MSI-X: vectors 1..2048, table and pending bits at the given offsets of a BAR the function declared.
+ * MSI: vectors 1, 2, 4 .. 32. -EINVAL on nonsense, -ENOSPC. [control] */
+int pci_function_enable_msix(PciFunction *function, unsigned vectors, unsigned bar,
+                             uint32_t table_offset, uint32_t pba_offset);
+int pci_function_enable_msi(PciFunction *function, unsigned vectors);
+bool pci_function_msix_active(const PciFunction *function); /* the guest enabled MSI-X [any] */
+bool pci_function_msi_active(const PciFunction *function);
+void pci_function_fire(PciFunction *function, unsigned vector); /* MSI-X, else MSI [any] */
+int pci_function_vector_eventfd(PciFunction *function, unsigned vector); /* or -EINVAL */
+
+/* Configuration mechanism and enumeration. size 1, 2 or 4; absent functions read all ones. */
+uint32_t pci_bus_config_read(PciBus *bus, unsigned bus_number, unsigned devfn, uint16_t offset,
+                             unsigned size);
+void pci_bus_config_write(PciBus *bus, unsigned bus_number, unsigned devfn, uint16_t offset,
+                          unsigned size, uint32_t value);
+void pci_bus_reset(PciBus *bus);
+void pci_bus_foreach(PciBus *bus, void (*each)(PciFunction *function, void *opaque), void *opaque);
+const char *pci_function_name(const PciFunction *function);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An event loop: file descriptors, timers on three clocks, deferred calls. A loop either runs on a
+ * thread of its own or is attached to the control thread's GMainContext (test protocol: no second
+ * thread, so everything is in order).
+ *
+ * Every source may carry a lock. The loop takes it around the callback, and checks under it that the
+ * source is still wanted; so a removal or a cancel made while holding that lock is synchronous
+ * without waiting. Without a lock, removal waits for a running callback unless called from it. */
+#pragma once
+
+#include "loop/clock.h"
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct Loop Loop;
+typedef struct LoopFd LoopFd;
+typedef struct LoopTimer LoopTimer;
+
+typedef void LoopFdFunc(void *opaque, int fd, uint32_t events);
+typedef void LoopFunc(void *opaque);
+
+typedef enum {
+    LOOP_ENGINE_AUTO,  /* io_uring, or epoll where io_uring is refused */
+    LOOP_ENGINE_URING, /* fails where io_uring is refused */
+    LOOP_ENGINE_EPOLL,
+} LoopEngine;
+
+/* name: thread name, at most 15 characters are seen. clock: not owned, outlives the loop. */
+Loop *loop_new(const char *name, LoopEngine engine, VirtualClock *clock, GError **error);
+/* Stops and joins the thread; frees sources still there. */
+void loop_free(Loop *loop);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Loop, loop_free)
+
+/* Exactly one of the two, once. [control] */
+bool loop_start_thread(Loop *loop, GError **error);
+void loop_attach(Loop *loop, GMainContext *context);
+/* Joins the thread or detaches; sources stay registered but are not called any more. [control] */
+void loop_stop(Loop *loop);
+
+const char *loop_engine_name(const Loop *loop); /* "io_uring" or "epoll" */
+bool loop_is_current(const Loop *loop);         /* the caller runs on this loop's thread */
+
+/* events: EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP bits, level-triggered. fd stays the caller's and
+ * must stay open until loop_fd_remove(). [any] */
+LoopFd *loop_fd_add(Loop *loop, int fd, uint32_t events, GMutex *lock, LoopFdFunc *func,
+                    void *opaque);
+void loop_fd_modify(LoopFd *source, uint32_t events);
+void loop_fd_remove(LoopFd *source); /* takes NULL */
+
+/* Runs func once on the loop's thread, soon, in order; under lock if given. [any] */
+void loop_defer(Loop *loop, GMutex *lock, LoopFunc *func, void *opaque);
+/* Drops what was deferred with this opaque and has not run yet. Same rule as removal. [any] */
+void loop_defer_cancel(Loop *loop, void *opaque);
+/* Runs func on the loop's thread and waits for it; runs it directly on that thread or on a loop
+ * that is not running. Never while holding a lock that the loop's callbacks take. [any] */
+void loop_call(Loop *loop, LoopFunc *func, void *opaque);
+
+LoopTimer *loop_timer_new(Loop *loop, ClockSource source, GMutex *lock, LoopFunc *func,
+                          void *opaque);
+void loop_timer_free(LoopTimer *timer); /* cancels first; takes NULL */
+/* deadline_ns on the timer's clock; in the past = as soon as possible. Re-arming moves it. One-shot:
+ * a periodic user arms again from the callback. Needs no system call when the earliest deadline
+ * stays the same. [any] */
+void loop_timer_arm(LoopTimer *timer, uint64_t deadline_ns);
+void loop_timer_cancel(LoopTimer *timer);
+bool loop_timer_armed(const LoopTimer *timer);
+
+/* For the test protocol: earliest armed deadline on the virtual clock, UINT64_MAX if none; and run
+ * the virtual timers that are due now, in order of deadline. [control, loop attached] */
+uint64_t loop_next_virtual_deadline(Loop *loop);
+void loop_run_virtual_timers(Loop *loop);
