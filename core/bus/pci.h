@@ -46,7 +46,8 @@ typedef struct {
     GMutex *lock;             /* taken around the two calls above, or NULL */
 } PciFunctionArgs;
 
-/* route_pirq(opaque, pirq 0-3, level): the chipset's PIRQ inputs (wired-OR done by the bus). */
+/* set_pirq: the chipset's PIRQ inputs 0-3 (wired-OR done by the bus); called in order, under a lock of
+ * the bus: must not call back into it. */
 typedef struct {
     AddressSpace *pio;
     AddressSpace *mmio;
@@ -99,6 +100,14 @@ bool pci_function_msix_active(const PciFunction *function); /* the guest enabled
 bool pci_function_msi_active(const PciFunction *function);
 void pci_function_fire(PciFunction *function, unsigned vector); /* MSI-X, else MSI [any] */
 int pci_function_vector_eventfd(PciFunction *function, unsigned vector); /* or -EINVAL */
+
+/* How INTA-INTD (pin 1-4) of a slot is wired to PIRQA-PIRQD (0-3): a PIIX board's rotation, which SeaBIOS
+ * takes for granted and the DSDT's _PRT must repeat. Slot 1 INTA is PIRQA, slot 2 INTA is PIRQB. */
+static inline unsigned
+pci_slot_pirq(unsigned slot, unsigned pin)
+{
+    return (slot - 1 + pin - 1) & 3;
+}
 
 /* Configuration mechanism and enumeration. size 1, 2 or 4; absent functions read all ones. */
 uint32_t pci_bus_config_read(PciBus *bus, unsigned bus_number, unsigned devfn, uint16_t offset,
