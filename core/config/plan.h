@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A machine description that was read, checked against the schemas of its plugins and resolved: every
+ * default filled in, every reference found, every PCI address assigned. Making a plan has no side
+ * effects: no plugin code runs, nothing but descriptions and plugin files is opened. */
+#pragma once
+
+#include "config/error_list.h"
+#include "config/node.h"
+#include "plugin/plugin_image.h"
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct PlanInstance PlanInstance;
+typedef struct MachinePlan MachinePlan;
+
+typedef struct {
+    unsigned slot;               /* index in the class's slots[] */
+    unsigned use;                /* number of the use of that slot */
+    const PlanInstance *backend; /* what is attached there */
+    const Node *node;            /* the option that names it, for messages */
+} PlanSlotUse;
+
+struct PlanInstance {
+    char *id;
+    bool is_device;
+    PluginImage *image;        /* not owned */
+    unsigned class_index;      /* in the image's classes */
+    Node *node;                /* its group in the description, defaults filled in */
+    GArray *slot_uses;         /* PlanSlotUse */
+    unsigned devfn;            /* BP_BUS_PCI: assigned address; else 0 */
+    unsigned loop;             /* option "loop" */
+};
+
+struct MachinePlan {
+    char *path;                /* of the description */
+    Node *root;                /* resolved tree: machine, backends, devices */
+    const Node *machine;       /* the "machine" group, defaults filled in (see machine_schema.h) */
+    GPtrArray *backends;       /* PlanInstance*, in an order in which each comes after those below it */
+    GPtrArray *devices;        /* PlanInstance*, in order of the description */
+    PluginSearch *search;      /* where plugins were looked for; owns the images */
+};
+
+/* overrides: "path=value" texts of -s, NULL-terminated or NULL. plugin_path: directories of
+ * --plugin-path, NULL-terminated or NULL. Returns NULL after adding to errors. [control] */
+MachinePlan *machine_plan_new(const char *path, const char *const *overrides,
+                              const char *const *plugin_path, ErrorList *errors);
+void machine_plan_free(MachinePlan *plan);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MachinePlan, machine_plan_free)
+
+/* The resolved machine as a description that machine_plan_new() accepts again, same meaning. */
+char *machine_plan_print(const MachinePlan *plan);
+char *machine_plan_print_json(const MachinePlan *plan);
