@@ -4,7 +4,11 @@
  * Readers (vCPU threads) take no lock: they look into an immutable flat table that a writer replaces
  * as a whole. Regions may overlap; the higher priority wins, then the older one. An access that
  * leaves its region is split; one wider or narrower than the region implements is split or widened
- * as real ISA/PCI buses do. What nobody answers reads as all ones and ignores writes. */
+ * as real ISA/PCI buses do. What nobody answers reads as all ones and ignores writes.
+ *
+ * A device may access the space from within its own accesses and callbacks (DMA that hits a device).
+ * An access that would enter a device twice on one thread is answered as if nobody were there: all
+ * ones, write lost (base/device_call.h). */
 #pragma once
 
 #include <glib.h>
@@ -24,7 +28,9 @@ typedef struct {
     void (*read_block)(void *opaque, uint64_t offset, unsigned size, uint32_t count, void *data);
     void (*write_block)(void *opaque, uint64_t offset, unsigned size, uint32_t count,
                         const void *data);
-    /* Bit n set: accesses of n bytes are passed as one call (1|2|4|8). 0 means 1 only. */
+    /* 1|2|4|8: accesses of that many bytes are passed as one call, always naturally aligned. 0
+     * means 1 only. Others are split; a read narrower than all takes its bytes out of the
+     * narrowest, a write narrower than all is lost. */
     uint32_t widths;
 } RegionOps;
 
@@ -53,7 +59,8 @@ typedef struct {
 /* A new region is disabled. Fails (ERROR_CONFIG, naming both) when exclusive and overlapping, or out
  * of the space. [control] */
 Region *region_new(AddressSpace *space, const RegionArgs *args, GError **error);
-/* Disables; returns when no reader is inside. Not from within an access of the same region. */
+/* Disables; returns when no reader is inside. Not from within an access of the same region, and not
+ * while holding the region's lock. [control] Takes NULL. */
 void region_free(Region *region);
 /* [control] [vcpu]: a guest moves BARs from a vCPU. Returns without waiting for readers. */
 void region_set_enabled(Region *region, bool enabled);
@@ -74,9 +81,11 @@ void address_space_read_block(AddressSpace *space, uint64_t address, unsigned si
                               void *data);
 void address_space_write_block(AddressSpace *space, uint64_t address, unsigned size, uint32_t count,
                                const void *data);
+/* How many bytes from address on nobody answers; 0 when the address is mapped. [any] */
+uint64_t address_space_hole(AddressSpace *space, uint64_t address);
 /* A region covers the address. [any] */
 bool address_space_is_mapped(AddressSpace *space, uint64_t address);
-/* Calls each() for every enabled flat range in address order. [control] */
+/* Calls each() for every enabled flat range in address order; it must free no region. [control] */
 void address_space_foreach(AddressSpace *space,
                            void (*each)(uint64_t base, uint64_t length, const char *name,
                                         void *opaque),
