@@ -20,18 +20,18 @@ typedef enum {
 
 /* What a vCPU thread reports; called on that thread, which then waits until vm_resume() or ends. */
 typedef enum {
-    VM_EVENT_SHUTDOWN,       /* triple fault */
-    VM_EVENT_SYSTEM_RESET,   /* KVM_SYSTEM_EVENT_RESET */
+    VM_EVENT_SHUTDOWN,     /* triple fault */
+    VM_EVENT_SYSTEM_RESET, /* KVM_SYSTEM_EVENT_RESET */
     VM_EVENT_SYSTEM_SHUTDOWN,
     VM_EVENT_INTERNAL_ERROR, /* KVM cannot go on: the text says where (rip, suberror) */
 } VmEvent;
 
 typedef struct {
-    unsigned cpus;       /* 1..255 */
-    const char *cpu;     /* "host" or "host,-avx,-x2apic,+..." ; NULL is "host" */
+    unsigned cpus;   /* 1..255 */
+    const char *cpu; /* "host" or "host,-avx,-x2apic,+..." ; NULL is "host" */
     VmIrqchip irqchip;
     const PhysicalBus *bus;
-    IrqLines *irqs;      /* its sink becomes KVM's irqchip when VM_IRQCHIP_KERNEL */
+    IrqLines *irqs; /* its sink becomes KVM's irqchip when VM_IRQCHIP_KERNEL */
     void (*event)(void *opaque, VmEvent event, const char *text);
     void *opaque;
     /* VM_IRQCHIP_SPLIT: the pending vector of the board's 8259 (acknowledges it), or -1. */
@@ -56,15 +56,15 @@ void vm_pause(Vm *vm);
 void vm_resume(Vm *vm);
 void vm_stop(Vm *vm);
 bool vm_is_running(const Vm *vm);
-/* Power-on state of every vCPU: BSP at the reset vector (or at the entry set below), APs waiting for
- * SIPI; APICs, PIT, PICs reset; kvmclock left alone. vCPUs paused. [control] */
+/* Power-on state of every vCPU: BSP at the reset vector (or at the entry set below), APs waiting
+ * for SIPI; APICs, PIT, PICs reset; kvmclock left alone. vCPUs paused. [control] */
 void vm_reset(Vm *vm);
 
 /* Direct boot: the BSP starts like this instead of at FFFFFFF0h, now and after each vm_reset(). */
 typedef struct {
-    bool long_mode;      /* 64-bit with the page tables at cr3; else 32-bit flat, paging off */
+    bool long_mode; /* 64-bit with the page tables at cr3; else 32-bit flat, paging off */
     uint64_t rip, rsp, rbx, rsi, cr3;
-    uint64_t gdt_base;   /* GDT already in guest memory */
+    uint64_t gdt_base; /* GDT already in guest memory */
     uint16_t gdt_limit;
     uint16_t code_selector, data_selector, tss_selector;
     uint64_t tss_base;
@@ -75,8 +75,8 @@ void vm_inject_nmi(Vm *vm);
 /* Split irqchip: the board's 8259 has something (level) for the BSP's ExtINT. [any] */
 void vm_set_extint(Vm *vm, bool level);
 
-/* fd is signalled when the guest writes width bytes (0: any width) with value match (if has_match) at
- * address; the write then causes no exit. 0 or -errno. [control] [vcpu] */
+/* fd is signalled when the guest writes width bytes (0: any width) with value match (if has_match)
+ * at address; the write then causes no exit. 0 or -errno. [control] [vcpu] */
 int vm_ioeventfd(Vm *vm, bool add, bool is_pio, uint64_t address, unsigned width, bool has_match,
                  uint64_t match, int fd);
 
