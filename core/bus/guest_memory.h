@@ -12,7 +12,7 @@ typedef struct GuestMemory GuestMemory;
 
 typedef struct {
     uint64_t size_bytes;      /* multiple of 1 MiB, at least 2 MiB */
-    uint64_t hole_start;      /* RAM above this continues at 4 GiB: 0xC0000000 by default */
+    uint64_t hole_start;      /* RAM above this continues at 4 GiB; 0 means 0xC0000000 */
     uint64_t hugepage_bytes;  /* 0, 2 MiB or 1 GiB: memfd with MFD_HUGETLB */
     bool prealloc;            /* populate now, fail now */
 } GuestMemoryArgs;
@@ -55,7 +55,8 @@ typedef enum {
     SHADOW_WRITE = 2,      /* reads from ROM or the bus, writes to RAM */
     SHADOW_READ_WRITE = 3, /* plain RAM */
 } ShadowMode;
-/* [control] [vcpu] Applied at once, adjacent equal segments share one slot. */
+/* [control] [vcpu] Applied at once. The slots of this segment end at fixed boundaries, so that pages
+ * whose mode stays are not touched (guest_shadow.c says why). */
 void guest_memory_set_shadow(GuestMemory *memory, uint64_t gpa, uint64_t length, ShadowMode mode);
 
 /* The CPU's view, through RAM, ROM and shadow. Returns how many bytes at gpa, up to length, are
@@ -69,6 +70,6 @@ typedef struct {
     int (*set_slot)(void *opaque, uint32_t slot, uint64_t gpa, uint64_t length, void *hva,
                     bool readonly); /* 0 or -errno */
 } GuestMemoryBackend;
-/* Sets every slot now and on each later change. */
+/* Sets every slot now and on each later change. backend NULL: no more changes (the VM is gone). */
 bool guest_memory_bind(GuestMemory *memory, const GuestMemoryBackend *backend, void *opaque,
                        GError **error);
