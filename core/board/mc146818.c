@@ -1,0 +1,685 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* MC146818A real-time clock and CMOS RAM. Reference: Motorola's MC146818A data sheet (registers
+ * A-D, update cycle), Intel 290562 (PIIX4) 11.2 for the second bank and the NMI mask.
+ *
+ * The time is a function of a clock: seconds = whole seconds of (clock + phase) + offset. `phase`
+ * is the divider chain, `offset` what the guest set. While the guest holds the time (SET) or the
+ * divider is held in reset, the time cells are plain memory; when it lets go they are read back
+ * into offset. Flags of register C are brought up to date when somebody looks. A timer is armed
+ * only for an event that will raise the interrupt line. */
+#include "board/mc146818.h"
+
+#include "board/rtc_calendar.h"
+
+#include <string.h>
+
+#define NS_PER_S        UINT64_C(1000000000)
+#define CRYSTAL_HZ      UINT64_C(32768)
+#define HALF_SECOND_NS  (NS_PER_S / 2)
+#define UIP_NS          UINT64_C(244140) /* tBUC: UIP leads the update by 244 us */
+#define RTC_GSI         8
+#define BANK_CELLS      0x80u
+#define NO_SECOND       UINT64_MAX
+#define ALARM_DONT_CARE 0xC0u
+#define FIELD_ANY       (-1)
+#define FIELD_NEVER     (-2)
+
+enum {
+    CELL_SECONDS = 0x00,
+    CELL_SECONDS_ALARM = 0x01,
+    CELL_MINUTES = 0x02,
+    CELL_MINUTES_ALARM = 0x03,
+    CELL_HOURS = 0x04,
+    CELL_HOURS_ALARM = 0x05,
+    CELL_DAY_OF_WEEK = 0x06,
+    CELL_DAY = 0x07,
+    CELL_MONTH = 0x08,
+    CELL_YEAR = 0x09,
+    CELL_A = 0x0A,
+    CELL_B = 0x0B,
+    CELL_C = 0x0C,
+    CELL_D = 0x0D,
+    CELL_CENTURY = 0x32,
+};
+
+enum {
+    A_UIP = 0x80,
+    A_DV_SHIFT = 4,
+    A_DV_LAST_RUNNING = 2, /* 0-2 choose the time base, 3-5 are test modes, 6-7 divider reset */
+    A_RS_MASK = 0x0F,
+    B_SET = 0x80,
+    B_PIE = 0x40,
+    B_AIE = 0x20,
+    B_UIE = 0x10,
+    B_SQWE = 0x08,
+    B_DM = 0x04,
+    B_24H = 0x02,
+    B_DSE = 0x01,
+    C_IRQF = 0x80,
+    C_PF = 0x40,
+    C_AF = 0x20,
+    C_UF = 0x10,
+    C_SOURCES = C_PF | C_AF | C_UF,
+    D_VRT = 0x80,
+    HOUR_PM = 0x80,
+};
+
+struct Mc146818 {
+    GMutex lock; /* protects everything below */
+    Region *regions[2];
+    IrqSource *irq;
+    VirtualClock *clock;
+    ClockSource source;
+    LoopTimer *second_timer;   /* update-ended, alarm and daylight changes; on `source` */
+    LoopTimer *periodic_timer; /* on the virtual clock, whatever `source` is */
+    uint8_t cells[MC146818_CELLS];
+    uint8_t index, extended_index;
+    bool nmi_masked;
+    uint64_t phase_ns; /* below one second */
+    int64_t offset_s;
+    int64_t seen_s;        /* events are noted up to and including this second */
+    uint64_t cells_at;     /* the raw second the time cells show, or NO_SECOND */
+    unsigned weekday_bias; /* the day of week is a counter of its own */
+    int64_t change_done;   /* the daylight change made last: October's must not repeat */
+    uint64_t period_clock; /* crystal clock of the last periodic tick */
+};
+
+/* Time as a function of the clock ------------------------------------------------------------- */
+
+static uint64_t
+source_now(const Mc146818 *chip)
+{
+    return chip->source == CLOCK_SOURCE_WALL ? (uint64_t)g_get_real_time() * 1000
+                                             : virtual_clock_now(chip->clock);
+}
+
+static uint64_t
+raw_second(const Mc146818 *chip, uint64_t now_ns, uint64_t *fraction_ns)
+{
+    uint64_t rest = now_ns % NS_PER_S + chip->phase_ns;
+
+    *fraction_ns = rest % NS_PER_S;
+    return now_ns / NS_PER_S + rest / NS_PER_S;
+}
+
+static int64_t
+current_second(const Mc146818 *chip, uint64_t *fraction_ns)
+{
+    return (int64_t)raw_second(chip, source_now(chip), fraction_ns) + chip->offset_s;
+}
+
+static bool
+divider_running(const Mc146818 *chip)
+{
+    /* All three time bases count alike: a PC has one crystal, 32.768 kHz, and software that clears
+     * the DV bits expects the clock to go on. */
+    return (chip->cells[CELL_A] & ~A_UIP) >> A_DV_SHIFT <= A_DV_LAST_RUNNING;
+}
+
+static bool
+counting(const Mc146818 *chip)
+{
+    return divider_running(chip) && (chip->cells[CELL_B] & B_SET) == 0;
+}
+
+/* Register formats ---------------------------------------------------------------------------- */
+
+static uint8_t
+encode(const Mc146818 *chip, unsigned value)
+{
+    return (uint8_t)((chip->cells[CELL_B] & B_DM) != 0 ? value : (value / 10) << 4 | value % 10);
+}
+
+static unsigned
+decode(const Mc146818 *chip, uint8_t value)
+{
+    return (chip->cells[CELL_B] & B_DM) != 0 ? value : (value >> 4) * 10u + (value & 0x0Fu);
+}
+
+static uint8_t
+encode_hour(const Mc146818 *chip, unsigned hour)
+{
+    if ((chip->cells[CELL_B] & B_24H) != 0) {
+        return encode(chip, hour);
+    }
+    return (uint8_t)(encode(chip, hour % 12 == 0 ? 12 : hour % 12) | (hour >= 12 ? HOUR_PM : 0));
+}
+
+static unsigned
+decode_hour(const Mc146818 *chip, uint8_t value)
+{
+    if ((chip->cells[CELL_B] & B_24H) != 0) {
+        return decode(chip, value);
+    }
+    return decode(chip, value & (uint8_t)~HOUR_PM) % 12 + ((value & HOUR_PM) != 0 ? 12 : 0);
+}
+
+/* Writes the current time into the time cells, unless they show it already (or are held). */
+static void
+refresh_cells(Mc146818 *chip)
+{
+    uint64_t fraction;
+    uint64_t raw = raw_second(chip, source_now(chip), &fraction);
+    RtcDate date;
+    int64_t year;
+
+    if (!counting(chip) || raw == chip->cells_at) {
+        return;
+    }
+    date = rtc_date_from_seconds((int64_t)raw + chip->offset_s);
+    year = ((date.year % 10000) + 10000) % 10000;
+    chip->cells[CELL_SECONDS] = encode(chip, date.second);
+    chip->cells[CELL_MINUTES] = encode(chip, date.minute);
+    chip->cells[CELL_HOURS] = encode_hour(chip, date.hour);
+    chip->cells[CELL_DAY_OF_WEEK] = encode(chip, (date.day_of_week + chip->weekday_bias) % 7 + 1);
+    chip->cells[CELL_DAY] = encode(chip, date.day);
+    chip->cells[CELL_MONTH] = encode(chip, date.month);
+    chip->cells[CELL_YEAR] = encode(chip, (unsigned)(year % 100));
+    chip->cells[CELL_CENTURY] = encode(chip, (unsigned)(year / 100));
+    chip->cells_at = raw;
+}
+
+/* Takes the time from the cells; they stay as written until the next update. */
+static void
+load_cells(Mc146818 *chip)
+{
+    uint64_t fraction;
+    uint64_t raw = raw_second(chip, source_now(chip), &fraction);
+    RtcDate date = {
+        .year =
+            decode(chip, chip->cells[CELL_CENTURY]) * 100 + decode(chip, chip->cells[CELL_YEAR]),
+        .month = decode(chip, chip->cells[CELL_MONTH]),
+        .day = decode(chip, chip->cells[CELL_DAY]),
+        .hour = decode_hour(chip, chip->cells[CELL_HOURS]),
+        .minute = decode(chip, chip->cells[CELL_MINUTES]),
+        .second = decode(chip, chip->cells[CELL_SECONDS]),
+    };
+    int64_t seconds = rtc_date_to_seconds(&date);
+    unsigned weekday = decode(chip, chip->cells[CELL_DAY_OF_WEEK]) % 7;
+
+    date = rtc_date_from_seconds(seconds);
+    chip->weekday_bias = (weekday + 13 - date.day_of_week) % 7;
+    chip->offset_s = seconds - (int64_t)raw;
+    chip->seen_s = seconds;
+    chip->cells_at = raw;
+    chip->change_done = INT64_MIN;
+}
+
+/* Alarm --------------------------------------------------------------------------------------- */
+
+/* Which of the values 0..count-1 shows as `raw`: the chip compares bytes, not numbers. */
+static int
+alarm_field(const Mc146818 *chip, uint8_t cell, unsigned count)
+{
+    uint8_t raw = chip->cells[cell];
+
+    if ((raw & ALARM_DONT_CARE) == ALARM_DONT_CARE) {
+        return FIELD_ANY;
+    }
+    for (unsigned value = 0; value < count; value++) {
+        uint8_t shown = cell == CELL_HOURS_ALARM ? encode_hour(chip, value) : encode(chip, value);
+        if (shown == raw) {
+            return (int)value;
+        }
+    }
+    return FIELD_NEVER;
+}
+
+/* First value >= from that the field matches, or -1. */
+static int
+field_from(int field, int from, int count)
+{
+    if (field == FIELD_ANY) {
+        return from < count ? from : -1;
+    }
+    return field >= from ? field : -1;
+}
+
+/* First second of the day >= from that matches, or -1. */
+static int
+alarm_in_day(const int fields[3], int from)
+{
+    int from_hour = from / 3600, from_minute = from / 60 % 60, from_second = from % 60;
+
+    for (int h = field_from(fields[0], from_hour, 24); h >= 0;
+         h = field_from(fields[0], h + 1, 24)) {
+        int m = field_from(fields[1], h == from_hour ? from_minute : 0, 60);
+        for (; m >= 0; m = field_from(fields[1], m + 1, 60)) {
+            bool first = h == from_hour && m == from_minute;
+            int s = field_from(fields[2], first ? from_second : 0, 60);
+            if (s >= 0) {
+                return (h * 60 + m) * 60 + s;
+            }
+        }
+    }
+    return -1;
+}
+
+/* First second later than `after` at which the alarm matches; INT64_MAX: never. */
+static int64_t
+next_alarm(const Mc146818 *chip, int64_t after)
+{
+    const int fields[3] = {alarm_field(chip, CELL_HOURS_ALARM, 24),
+                           alarm_field(chip, CELL_MINUTES_ALARM, 60),
+                           alarm_field(chip, CELL_SECONDS_ALARM, 60)};
+    RtcDate date = rtc_date_from_seconds(after + 1);
+    int in_day = (int)((date.hour * 60 + date.minute) * 60 + date.second);
+    int64_t midnight = after + 1 - in_day;
+    int match = alarm_in_day(fields, in_day);
+
+    if (match >= 0) {
+        return midnight + match;
+    }
+    match = alarm_in_day(fields, 0);
+    return match >= 0 ? midnight + RTC_SECONDS_PER_DAY + match : INT64_MAX;
+}
+
+/* Periodic tap -------------------------------------------------------------------------------- */
+
+static uint64_t
+clocks_from_ns(uint64_t ns)
+{
+    return ns / NS_PER_S * CRYSTAL_HZ + ns % NS_PER_S * CRYSTAL_HZ / NS_PER_S;
+}
+
+static uint64_t
+ns_from_clocks(uint64_t clocks) /* rounded up: at that time the clock has passed */
+{
+    return clocks / CRYSTAL_HZ * NS_PER_S +
+           (clocks % CRYSTAL_HZ * NS_PER_S + CRYSTAL_HZ - 1) / CRYSTAL_HZ;
+}
+
+/* Period in crystal clocks; 0: off. RS 1 and 2 repeat the rates of 8 and 9 with this crystal. */
+static uint64_t
+period_clocks(const Mc146818 *chip)
+{
+    unsigned rs = chip->cells[CELL_A] & A_RS_MASK;
+
+    if (rs == 0 || !divider_running(chip)) {
+        return 0;
+    }
+    return UINT64_C(1) << ((rs <= 2 ? rs + 7 : rs) - 1);
+}
+
+/* Events -------------------------------------------------------------------------------------- */
+
+static int64_t
+next_change(const Mc146818 *chip, int64_t after, int32_t *delta_s)
+{
+    int64_t change;
+
+    if ((chip->cells[CELL_B] & B_DSE) == 0) {
+        return INT64_MAX;
+    }
+    change = rtc_next_daylight_change(after, delta_s);
+    return change == chip->change_done ? rtc_next_daylight_change(change, delta_s) : change;
+}
+
+static void
+note_seconds(Mc146818 *chip, int64_t last)
+{
+    if (chip->seen_s < last) {
+        chip->cells[CELL_C] |= C_UF;
+        if (next_alarm(chip, chip->seen_s) <= last) {
+            chip->cells[CELL_C] |= C_AF;
+        }
+    }
+    chip->seen_s = last;
+}
+
+/* Sets the flags of everything that happened since the last look. */
+static void
+note_events(Mc146818 *chip)
+{
+    uint64_t clocks = clocks_from_ns(virtual_clock_now(chip->clock));
+    uint64_t period = period_clocks(chip);
+    uint64_t fraction;
+
+    if (period != 0 && clocks >= chip->period_clock + period) {
+        chip->period_clock = clocks - (clocks - chip->period_clock) % period;
+        chip->cells[CELL_C] |= C_PF;
+    }
+    if (counting(chip)) {
+        int32_t delta = 0;
+        int64_t now = current_second(chip, &fraction);
+        int64_t change = next_change(chip, chip->seen_s, &delta);
+        /* Two changes a year at most, and a clock of 64 bits of nanoseconds: this ends. */
+        while (change <= now) {
+            note_seconds(chip, change - 1);
+            chip->offset_s += delta;
+            chip->seen_s += delta;
+            chip->cells_at = NO_SECOND;
+            chip->change_done = change;
+            note_seconds(chip, change + delta);
+            now += delta;
+            change = next_change(chip, chip->seen_s, &delta);
+        }
+        note_seconds(chip, now);
+    }
+}
+
+static void
+update_irq(Mc146818 *chip)
+{
+    uint8_t *c = &chip->cells[CELL_C];
+    bool active = (*c & chip->cells[CELL_B] & C_SOURCES) != 0;
+
+    *c = (uint8_t)((*c & C_SOURCES) | (active ? C_IRQF : 0));
+    irq_source_set(chip->irq, active);
+}
+
+static void
+arm_second_timer(Mc146818 *chip)
+{
+    uint64_t fraction;
+    int64_t now_s = current_second(chip, &fraction);
+    int64_t event = INT64_MAX;
+    int32_t delta;
+
+    if ((chip->cells[CELL_B] & B_UIE) != 0) {
+        event = now_s + 1;
+    } else if ((chip->cells[CELL_B] & B_AIE) != 0) {
+        event = MIN(next_alarm(chip, now_s), next_change(chip, now_s, &delta));
+    }
+    if (event == INT64_MAX || !counting(chip)) {
+        loop_timer_cancel(chip->second_timer);
+        return;
+    }
+    loop_timer_arm(chip->second_timer,
+                   source_now(chip) + (uint64_t)(event - now_s) * NS_PER_S - fraction);
+}
+
+static void
+arm_periodic_timer(Mc146818 *chip)
+{
+    uint64_t period = period_clocks(chip);
+
+    if (period == 0 || (chip->cells[CELL_B] & B_PIE) == 0) {
+        loop_timer_cancel(chip->periodic_timer);
+        return;
+    }
+    loop_timer_arm(chip->periodic_timer, ns_from_clocks(chip->period_clock + period));
+}
+
+/* After every change: line, then timers for what can raise it next. */
+static void
+settle(Mc146818 *chip)
+{
+    update_irq(chip);
+    if ((chip->cells[CELL_C] & C_IRQF) != 0) {
+        /* Nothing more to tell until the guest reads register C. */
+        loop_timer_cancel(chip->second_timer);
+        loop_timer_cancel(chip->periodic_timer);
+        return;
+    }
+    arm_second_timer(chip);
+    arm_periodic_timer(chip);
+}
+
+static void
+timer_fired(void *opaque)
+{
+    Mc146818 *chip = opaque;
+
+    note_events(chip);
+    settle(chip);
+}
+
+/* Registers ----------------------------------------------------------------------------------- */
+
+static void
+write_a(Mc146818 *chip, uint8_t value)
+{
+    bool was_running = divider_running(chip);
+    bool was_counting = counting(chip);
+
+    refresh_cells(chip);
+    chip->cells[CELL_A] = value & (uint8_t)~A_UIP;
+    if (!was_running && divider_running(chip)) {
+        /* Released from reset, the first update comes after half a second (data sheet, "Divider
+         * control"), and the taps start from zero. */
+        uint64_t within = source_now(chip) % NS_PER_S;
+        chip->phase_ns = (NS_PER_S + HALF_SECOND_NS - within) % NS_PER_S;
+        chip->period_clock = clocks_from_ns(virtual_clock_now(chip->clock));
+    }
+    if (!was_counting && counting(chip)) {
+        load_cells(chip);
+    }
+}
+
+static void
+write_b(Mc146818 *chip, uint8_t value)
+{
+    bool was_counting = counting(chip);
+    uint8_t changed = chip->cells[CELL_B] ^ value;
+
+    refresh_cells(chip); /* in the old format */
+    if ((value & B_SET) != 0) {
+        value &= (uint8_t)~B_UIE;
+    }
+    chip->cells[CELL_B] = value;
+    if (!was_counting && counting(chip)) {
+        load_cells(chip);
+    } else if ((changed & (B_DM | B_24H)) != 0) {
+        chip->cells_at = NO_SECOND;
+    }
+}
+
+static bool
+is_time_cell(uint8_t cell)
+{
+    return cell == CELL_CENTURY || (cell >= CELL_DAY_OF_WEEK && cell <= CELL_YEAR) ||
+           (cell <= CELL_HOURS && cell % 2 == 0);
+}
+
+static void
+write_cell(Mc146818 *chip, uint8_t cell, uint8_t value)
+{
+    if (cell > CELL_D && cell != CELL_CENTURY) {
+        chip->cells[cell] = value;
+        return;
+    }
+    note_events(chip);
+    if (is_time_cell(cell)) {
+        refresh_cells(chip);
+        chip->cells[cell] = value;
+        if (counting(chip)) {
+            load_cells(chip);
+        }
+    } else if (cell == CELL_A) {
+        write_a(chip, value);
+    } else if (cell == CELL_B) {
+        write_b(chip, value);
+    } else if (cell != CELL_C && cell != CELL_D) {
+        chip->cells[cell] = value; /* the three alarm bytes */
+    }
+    settle(chip);
+}
+
+static uint8_t
+read_a(Mc146818 *chip)
+{
+    uint64_t fraction;
+
+    (void)current_second(chip, &fraction);
+    if (counting(chip) && NS_PER_S - fraction <= UIP_NS) {
+        return chip->cells[CELL_A] | A_UIP;
+    }
+    return chip->cells[CELL_A];
+}
+
+static uint8_t
+read_cell(Mc146818 *chip, uint8_t cell)
+{
+    uint8_t value;
+
+    if (cell > CELL_D && cell != CELL_CENTURY) {
+        return chip->cells[cell];
+    }
+    note_events(chip);
+    refresh_cells(chip);
+    value = cell == CELL_A ? read_a(chip) : chip->cells[cell];
+    if (cell == CELL_C) {
+        update_irq(chip); /* an event noted just now counts before the read clears it */
+        value = chip->cells[CELL_C];
+        chip->cells[CELL_C] = 0;
+        settle(chip);
+    }
+    return value;
+}
+
+static uint64_t
+bank0_read(void *opaque, uint64_t offset, unsigned size)
+{
+    Mc146818 *chip = opaque;
+
+    return offset == 0 ? 0xFF : read_cell(chip, chip->index); /* 70h is write-only */
+}
+
+static void
+bank0_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    Mc146818 *chip = opaque;
+
+    if (offset == 0) {
+        chip->index = value & (BANK_CELLS - 1);
+        chip->nmi_masked = (value & 0x80) != 0;
+    } else {
+        write_cell(chip, chip->index, (uint8_t)value);
+    }
+}
+
+static uint64_t
+bank1_read(void *opaque, uint64_t offset, unsigned size)
+{
+    Mc146818 *chip = opaque;
+
+    return offset == 0 ? 0xFF : chip->cells[BANK_CELLS | chip->extended_index];
+}
+
+static void
+bank1_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    Mc146818 *chip = opaque;
+
+    if (offset == 0) {
+        chip->extended_index = value & (BANK_CELLS - 1);
+    } else {
+        chip->cells[BANK_CELLS | chip->extended_index] = (uint8_t)value;
+    }
+}
+
+static const RegionOps bank0_ops = {.read = bank0_read, .write = bank0_write};
+static const RegionOps bank1_ops = {.read = bank1_read, .write = bank1_write};
+
+/* Object -------------------------------------------------------------------------------------- */
+
+void
+mc146818_write_cell(Mc146818 *chip, uint8_t cell, uint8_t value)
+{
+    g_mutex_lock(&chip->lock);
+    write_cell(chip, cell, value);
+    g_mutex_unlock(&chip->lock);
+}
+
+uint8_t
+mc146818_read_cell(Mc146818 *chip, uint8_t cell)
+{
+    uint8_t value;
+
+    g_mutex_lock(&chip->lock);
+    value = read_cell(chip, cell);
+    g_mutex_unlock(&chip->lock);
+    return value;
+}
+
+bool
+mc146818_nmi_masked(Mc146818 *chip)
+{
+    bool masked;
+
+    g_mutex_lock(&chip->lock);
+    masked = chip->nmi_masked;
+    g_mutex_unlock(&chip->lock);
+    return masked;
+}
+
+void
+mc146818_reset(Mc146818 *chip)
+{
+    g_mutex_lock(&chip->lock);
+    note_events(chip);
+    chip->cells[CELL_B] &= (uint8_t) ~(B_PIE | B_AIE | B_UIE | B_SQWE);
+    chip->cells[CELL_C] = 0;
+    chip->nmi_masked = true;
+    settle(chip);
+    g_mutex_unlock(&chip->lock);
+}
+
+static Region *
+add_region(Mc146818 *chip, AddressSpace *pio, uint16_t port, const RegionOps *ops, GError **error)
+{
+    RegionArgs args = {.name = "rtc",
+                       .base = port,
+                       .length = 2,
+                       .priority = REGION_PRIORITY_FIXED,
+                       .exclusive = true,
+                       .ops = ops,
+                       .opaque = chip,
+                       .lock = &chip->lock};
+    Region *region = region_new(pio, &args, error);
+
+    if (region != NULL) {
+        region_set_enabled(region, true);
+    }
+    return region;
+}
+
+Mc146818 *
+mc146818_new(const Mc146818Args *args, GError **error)
+{
+    g_autoptr(Mc146818) chip = g_new0(Mc146818, 1);
+    uint64_t fraction;
+
+    g_mutex_init(&chip->lock);
+    chip->clock = args->clock;
+    chip->source = args->source;
+    chip->offset_s = args->offset_s + (args->source == CLOCK_SOURCE_WALL ? 0 : args->base_s);
+    chip->cells[CELL_A] = 0x26; /* 32.768 kHz, 1024 Hz: what PC firmware leaves */
+    chip->cells[CELL_B] = B_24H;
+    chip->cells[CELL_D] = D_VRT;
+    chip->cells_at = NO_SECOND;
+    chip->change_done = INT64_MIN;
+    chip->seen_s = current_second(chip, &fraction);
+    chip->irq = irq_source_new(args->irqs, RTC_GSI);
+    chip->second_timer = loop_timer_new(args->loop, args->source, &chip->lock, timer_fired, chip);
+    chip->periodic_timer =
+        loop_timer_new(args->loop, CLOCK_SOURCE_VIRTUAL, &chip->lock, timer_fired, chip);
+    chip->regions[0] = add_region(chip, args->pio, 0x70, &bank0_ops, error);
+    if (chip->regions[0] == NULL) {
+        return NULL;
+    }
+    chip->regions[1] = add_region(chip, args->pio, 0x72, &bank1_ops, error);
+    if (chip->regions[1] == NULL) {
+        return NULL;
+    }
+    return g_steal_pointer(&chip);
+}
+
+void
+mc146818_free(Mc146818 *chip)
+{
+    if (chip == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(chip->regions); i++) {
+        if (chip->regions[i] != NULL) {
+            region_free(chip->regions[i]);
+        }
+    }
+    loop_timer_free(chip->second_timer);
+    loop_timer_free(chip->periodic_timer);
+    irq_source_free(chip->irq);
+    g_mutex_clear(&chip->lock);
+    g_free(chip);
+}
