@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Intel 82441FX host bridge, 00:00.0: configuration mechanism #1 (CF8h/CFCh), the shadow segments (PAM),
- * SMRAM and the DRAM row boundaries. Reference: 440FX PCIset, Intel 290549. */
+/* Intel 82441FX host bridge, 00:00.0: configuration mechanism #1 (CF8h/CFCh), the shadow segments
+ * (PAM), SMRAM and the DRAM row boundaries. Reference: 440FX PCIset, Intel 290549. */
 #pragma once
 
 #include "board/piix3.h"
@@ -17,8 +17,8 @@ typedef struct {
     Piix3 *isa_bridge;      /* answers what is not a dword access at CF8h (CF9h) */
 } I440fxArgs;
 
-/* Every chip: x_new() makes it and claims its ports (ERROR_CONFIG when they are taken), x_reset() is
- * power-on or a warm reset, x_free() takes NULL. [control] */
+/* Every chip: x_new() makes it and claims its ports (ERROR_CONFIG when they are taken), x_reset()
+ * is power-on or a warm reset, x_free() takes NULL. [control] */
 I440fx *i440fx_new(const I440fxArgs *args, GError **error);
 /* After pci_bus_reset(), which puts the registers back; makes memory follow them. */
 void i440fx_reset(I440fx *bridge);

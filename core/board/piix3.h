@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Intel 82371SB (PIIX3) PCI-to-ISA bridge, 00:01.0: PIRQ routing, ELCR, reset control (CF9h), port 92h.
- * Reference: 82371FB/82371SB, Intel 290550. */
+/* Intel 82371SB (PIIX3) PCI-to-ISA bridge, 00:01.0: PIRQ routing, ELCR, reset control (CF9h), port
+ * 92h. Reference: 82371FB/82371SB, Intel 290550. */
 #pragma once
 
 #include "board/board.h"
@@ -40,6 +40,9 @@ int piix3_pirq_irq(Piix3 *bridge, unsigned pirq);
 uint8_t piix3_reset_control_read(Piix3 *bridge);
 void piix3_reset_control_write(Piix3 *bridge, uint8_t value);
 
-/* The A20 gate of port 92h (bit 1); the keyboard controller's is another: the guest's A20 is open when
- * either is. KVM has no A20 mask, so the bit is only remembered. [any] */
+/* A CPU reset that another part of the chipset asks for. [any] */
+void piix3_request_reset(Piix3 *bridge);
+
+/* The A20 gate of port 92h (bit 1); the keyboard controller's is another: the guest's A20 is open
+ * when either is. KVM has no A20 mask, so the bit is only remembered. [any] */
 bool piix3_a20(Piix3 *bridge);
