@@ -69,6 +69,12 @@ struct bp_loop_host {
     /* Stops and joins a thread before its time. An unknown id does nothing.
      * [control] */
     void (*thread_stop)(struct bp_instance *instance, uint32_t id);
+    /* Tells whether the caller is on the thread that runs the loop. Where the control thread runs the
+     * loop itself (test protocol), nobody else will call ready or a deferred function while it waits: a
+     * backend's drain then looks after its descriptors on its own.
+     * Returns 1 or 0; 0 for an unknown loop.
+     * [any] */
+    int32_t (*is_current)(struct bp_instance *instance, uint32_t loop);
 };
 
 #ifdef __cplusplus
