@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Putting the first code into guest memory: firmware ROM, or a Linux kernel directly (bzImage by the
- * 64-bit boot protocol, PVH ELF by hvm_start_info). References: Documentation/arch/x86/boot.rst of
- * Linux, the PVH start-of-day ABI of Xen. */
+/* Putting the first code into guest memory: firmware ROM, or a Linux kernel directly (bzImage by
+ * the 64-bit boot protocol, PVH ELF by hvm_start_info). References: Documentation/arch/x86/boot.rst
+ * of Linux, the PVH start-of-day ABI of Xen. */
 #pragma once
 
 #include "bus/guest_memory.h"
@@ -9,8 +9,8 @@
 
 #include <glib.h>
 
-/* Loads a firmware image (SeaBIOS: 64 KiB to 16 MiB, a multiple of 64 KiB) so that it ends at 4 GiB,
- * and shows its last 128 KiB below 1 MiB. */
+/* Loads a firmware image (SeaBIOS: 64 KiB to 16 MiB, a multiple of 64 KiB) so that it ends at 4
+ * GiB, and shows its last 128 KiB below 1 MiB. */
 bool boot_load_firmware(GuestMemory *memory, const char *path, GError **error);
 
 typedef struct {
@@ -36,5 +36,6 @@ typedef struct {
     uint64_t start, length;
     uint32_t type; /* 1 RAM, 2 reserved, 3 ACPI */
 } E820Entry;
-/* Fills up to max entries for direct boots (legacy_holes: EBDA, 640K-1M reserved), returns count. */
+/* Fills up to max entries for direct boots (legacy_holes: EBDA, 640K-1M reserved), returns count.
+ */
 unsigned boot_e820(const GuestMemory *memory, bool legacy_holes, E820Entry *entries, unsigned max);

@@ -13,6 +13,12 @@
 
 typedef struct Vm Vm;
 
+/* Guest-physical pages that KVM needs for itself on Intel hosts without unrestricted guest: one for
+ * an identity map, three for a TSS. Just below the largest firmware (16 MiB under 4 GiB) and above
+ * the local APICs' page. Not RAM; memory maps call them reserved. */
+#define VM_RESERVED_START UINT64_C(0xfeffc000)
+#define VM_RESERVED_END   UINT64_C(0xff000000)
+
 typedef enum {
     VM_IRQCHIP_KERNEL, /* 8259s, IOAPIC, PIT and local APICs in KVM */
     VM_IRQCHIP_SPLIT,  /* local APICs in KVM; 8259s, IOAPIC and PIT are the board's */

@@ -15,10 +15,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Pages KVM wants for itself on Intel hosts without unrestricted guest: just below the largest
- * firmware (16 MiB under 4 GiB), above the local APICs' page. boot_e820() reserves them. */
-#define VM_IDENTITY_MAP_ADDRESS UINT64_C(0xfeffc000) /* one page */
-#define VM_TSS_ADDRESS          UINT64_C(0xfeffd000) /* three pages */
+#define VM_IDENTITY_MAP_ADDRESS VM_RESERVED_START
+#define VM_TSS_ADDRESS          (VM_RESERVED_START + UINT64_C(0x1000))
 
 #define VM_CPUS_MAX 255 /* xAPIC ids 0..254; 255 is the broadcast id */
 
