@@ -2,26 +2,17 @@
 /* Guest memory as KVM sees it, and doorbells. */
 #include "kvm/vm_private.h"
 
-#include "base/error.h"
-
-#include <errno.h>
-
 static int
 slots_set(void *opaque, uint32_t slot, uint64_t gpa, uint64_t length, void *hva, bool readonly)
 {
     Vm *vm = opaque;
-    struct kvm_userspace_memory_region region = {.slot = slot, .guest_phys_addr = gpa};
-
-    /* KVM neither resizes a slot nor changes its protection: drop the old one first. There may be
-     * none (-EINVAL). What a vCPU does in between arrives as an MMIO exit and finds the memory
-     * through guest_memory_lookup(). */
-    int result = kvm_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region);
-    if (length == 0) {
-        return result == -EINVAL ? 0 : result;
-    }
-    region.memory_size = length;
-    region.userspace_addr = (uintptr_t)hva;
-    region.flags = readonly ? KVM_MEM_READONLY : 0;
+    struct kvm_userspace_memory_region region = {
+        .slot = slot,
+        .flags = readonly && length > 0 ? KVM_MEM_READONLY : 0,
+        .guest_phys_addr = gpa,
+        .memory_size = length,
+        .userspace_addr = (uintptr_t)hva,
+    };
     return kvm_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region);
 }
 

@@ -167,8 +167,7 @@ vm_new(const VmArgs *args, GError **error)
     vm->irqchip_opaque = args->irqchip_opaque;
     vm->kvm_fd = kvm_open(KVM_DEVICE, error);
     if (vm->kvm_fd < 0 || !create_vm(vm, error) || !check_cpus(vm, args->cpus, error) ||
-        !init_platform(vm, error) || !init_vcpus(vm, args, error) || !vm_init_irq(vm, error) ||
-        !vm_bind_memory(vm, error)) {
+        !init_platform(vm, error) || !init_vcpus(vm, args, error) || !vm_init_irq(vm, error)) {
         return NULL;
     }
     return g_steal_pointer(&vm);

@@ -55,8 +55,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Vm, vm_free)
 
 MsiController *vm_msi(Vm *vm);
 
-/* vCPU threads exist after vm_start(), paused or running. pause returns when every vCPU is out of
- * KVM_RUN and of all device code. kick: the vCPU notices a change soon. [control] */
+/* Memory slots and vCPU threads exist after vm_start(), paused or running. pause returns when every
+ * vCPU is out of KVM_RUN and of all device code. kick: the vCPU notices a change soon. [control] */
 bool vm_start(Vm *vm, bool paused, GError **error);
 void vm_pause(Vm *vm);
 void vm_resume(Vm *vm);

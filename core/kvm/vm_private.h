@@ -96,6 +96,7 @@ struct Vm {
     GCond parked;      /* a vCPU parked: vm_pause() looks */
     VmState state;
     bool started;
+    bool is_bound; /* KVM's memory slots follow the guest's memory */
     bool is_reset; /* power-on state is in place: vm_start() need not do it */
 
     /* Power-on state of KVM's own chips. */
