@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* 82093AA I/O APIC, 24 inputs at FEC00000h, for machines whose interrupt controllers are not KVM's.
  * Each entry of the redirection table is a message (address FEExxxxxh) to the local APICs; with
- * KVM's split irqchip the vectors asked of the MsiController must be its first 24 (GSI 0-23), because
- * KVM reports the end of level interrupts only for those. Reference: Intel 290566. */
+ * KVM's split irqchip the vectors asked of the MsiController must be its first 24 (GSI 0-23),
+ * because KVM reports the end of level interrupts only for those. Reference: Intel 290566. */
 #pragma once
 
 #include "bus/address_space.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Message-signalled interrupts as what they are on the wire: dword writes to memory. A message whose
- * address is not RAM is lost, as there is no local APIC to take it; it never reaches a device, so
- * firing is safe under any lock. */
+/* Message-signalled interrupts as what they are on the wire: dword writes to memory. A message
+ * whose address is not RAM is lost, as there is no local APIC to take it; it never reaches a
+ * device, so firing is safe under any lock. */
 #pragma once
 
 #include "bus/msi.h"
