@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/device_call.h"
 
-#include <sched.h>
-
 #define DEPTH_MAX        8
 #define BUSY_SPINS       64
-#define BUSY_DEADLINE_US 1000
+#define BUSY_DEADLINE_US 20000
+#define BUSY_PAUSE_US    50
 
 static DeviceCall **
 innermost_call(void)
@@ -29,7 +28,7 @@ lock_with_patience(GMutex *lock)
         if (g_mutex_trylock(lock)) {
             return true;
         }
-        (void)sched_yield();
+        g_usleep(BUSY_PAUSE_US);
     }
     return false;
 }
@@ -53,8 +52,12 @@ device_call_enter(DeviceCall *call, GMutex *lock, const void *object)
 {
     DeviceCall **innermost = innermost_call();
     DeviceCall *outer = *innermost;
-    if (outer) {
-        if (!may_nest(outer, lock, object) || (lock && !lock_with_patience(lock))) {
+    if (outer && !may_nest(outer, lock, object)) {
+        return false;
+    }
+    bool holds_lock = outer && outer->holds_lock;
+    if (lock && holds_lock) {
+        if (!lock_with_patience(lock)) {
             return false;
         }
     } else if (lock) {
@@ -64,6 +67,7 @@ device_call_enter(DeviceCall *call, GMutex *lock, const void *object)
         .lock = lock,
         .object = object,
         .outer = outer,
+        .holds_lock = lock || holds_lock,
         .depth = outer ? outer->depth + 1 : 0,
     };
     *innermost = call;

@@ -15,6 +15,7 @@ struct DeviceCall {
     GMutex *lock;       /* NULL: the device does its own locking */
     const void *object; /* what was entered: a region; NULL: nothing that could be re-entered */
     DeviceCall *outer;
+    bool holds_lock; /* this call or one further out */
     unsigned depth;
 };
 

@@ -35,6 +35,7 @@ struct IrqLines {
 
     GMutex eoi_lock; /* protects: the listeners and the calls in progress */
     GCond eoi_idle;
+    unsigned eoi_waiters; /* waking nobody would be a system call, too */
     GPtrArray *eoi_listeners;
     EoiCall *eoi_calls;
 };
@@ -247,7 +248,9 @@ irq_lines_remove_eoi(IrqLines *lines, unsigned gsi, void (*eoi)(void *opaque), v
     if (listener) {
         listener->removed = true;
         while (eoi_runs_elsewhere_locked(lines, listener)) {
+            lines->eoi_waiters++;
             g_cond_wait(&lines->eoi_idle, &lines->eoi_lock);
+            lines->eoi_waiters--;
         }
         eoi_sweep_locked(lines);
     }
@@ -262,7 +265,6 @@ eoi_call_end_locked(IrqLines *lines, EoiCall *call)
         link = &(*link)->next;
     }
     *link = call->next;
-    g_cond_broadcast(&lines->eoi_idle);
 }
 
 void
@@ -283,7 +285,9 @@ irq_lines_eoi(IrqLines *lines, unsigned gsi)
         listener->func(listener->opaque);
         g_mutex_lock(&lines->eoi_lock);
         call.listener = NULL;
-        g_cond_broadcast(&lines->eoi_idle);
+        if (lines->eoi_waiters > 0) {
+            g_cond_broadcast(&lines->eoi_idle);
+        }
     }
     eoi_call_end_locked(lines, &call);
     eoi_sweep_locked(lines);

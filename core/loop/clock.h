@@ -16,10 +16,15 @@ typedef enum {
 
 typedef struct VirtualClock VirtualClock;
 
+#define VIRTUAL_CLOCK_MAX_NS (UINT64_MAX >> 2) /* 146 years */
+
 /* manual: the clock moves only by virtual_clock_set(). A new clock stands at 0, stopped. */
 VirtualClock *virtual_clock_new(bool manual);
 void virtual_clock_free(VirtualClock *clock);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VirtualClock, virtual_clock_free)
+
+/* The time on any of the clocks, in ns; clock is needed for CLOCK_SOURCE_VIRTUAL only. [any] */
+uint64_t clock_source_now(ClockSource source, const VirtualClock *clock);
 
 /* Wait-free. [any] */
 uint64_t virtual_clock_now(const VirtualClock *clock);
@@ -29,7 +34,8 @@ bool virtual_clock_is_manual(const VirtualClock *clock);
 void virtual_clock_start(VirtualClock *clock);
 void virtual_clock_stop(VirtualClock *clock);
 bool virtual_clock_is_running(const VirtualClock *clock);
-/* Sets the time: a manual clock's step, or the value restored from a snapshot (clock stopped).
+/* Sets the time, at most VIRTUAL_CLOCK_MAX_NS: a manual clock's step, or the value restored from a
+ * snapshot (clock stopped).
  * [control] */
 void virtual_clock_set(VirtualClock *clock, uint64_t now_ns);
 /* Calls changed() after every start, stop and set: a loop recomputes its timeout. [control] */

@@ -5,7 +5,11 @@
  *
  * Every source may carry a lock. The loop takes it around the callback, and checks under it that the
  * source is still wanted; so a removal or a cancel made while holding that lock is synchronous
- * without waiting. Without a lock, removal waits for a running callback unless called from it. */
+ * without waiting. Otherwise, with the lock not held or without one, removal waits for a running
+ * callback unless called from it. After it the callback is not running and will not run again.
+ *
+ * The lock itself may still be touched by the loop for a moment after its sources are gone: call
+ * loop_drain() before the memory of a lock is freed. */
 #pragma once
 
 #include "loop/clock.h"
@@ -42,8 +46,9 @@ void loop_stop(Loop *loop);
 const char *loop_engine_name(const Loop *loop); /* "io_uring" or "epoll" */
 bool loop_is_current(const Loop *loop);         /* the caller runs on this loop's thread */
 
-/* events: EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP bits, level-triggered. fd stays the caller's and
- * must stay open until loop_fd_remove(). [any] */
+/* events: EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP bits, level-triggered; 0: not watched for now, not
+ * even for errors. A regular file is always ready. fd stays the caller's and must stay open until
+ * loop_fd_remove(). [any] */
 LoopFd *loop_fd_add(Loop *loop, int fd, uint32_t events, GMutex *lock, LoopFdFunc *func,
                     void *opaque);
 void loop_fd_modify(LoopFd *source, uint32_t events);
@@ -56,11 +61,16 @@ void loop_defer_cancel(Loop *loop, void *opaque);
 /* Runs func on the loop's thread and waits for it; runs it directly on that thread or on a loop
  * that is not running. Never while holding a lock that the loop's callbacks take. [any] */
 void loop_call(Loop *loop, LoopFunc *func, void *opaque);
+/* Returns when no callback is running that was when it was called, nor about to: afterwards the loop
+ * touches no lock whose sources are removed. Not while holding such a lock, nor from a callback.
+ * [any] */
+void loop_drain(Loop *loop);
 
 LoopTimer *loop_timer_new(Loop *loop, ClockSource source, GMutex *lock, LoopFunc *func,
                           void *opaque);
 void loop_timer_free(LoopTimer *timer); /* cancels first; takes NULL */
-/* deadline_ns on the timer's clock; in the past = as soon as possible. Re-arming moves it. One-shot:
+/* deadline_ns on the timer's clock; in the past = as soon as possible, on the virtual clock as soon as
+ * it runs. Re-arming moves it. One-shot:
  * a periodic user arms again from the callback. Needs no system call when the earliest deadline
  * stays the same. [any] */
 void loop_timer_arm(LoopTimer *timer, uint64_t deadline_ns);
@@ -68,6 +78,7 @@ void loop_timer_cancel(LoopTimer *timer);
 bool loop_timer_armed(const LoopTimer *timer);
 
 /* For the test protocol: earliest armed deadline on the virtual clock, UINT64_MAX if none; and run
- * the virtual timers that are due now, in order of deadline. [control, loop attached] */
+ * the virtual timers that are due now, in order of deadline, then of arming. With a manual clock
+ * they run at no other time. [control, loop attached] */
 uint64_t loop_next_virtual_deadline(Loop *loop);
 void loop_run_virtual_timers(Loop *loop);
