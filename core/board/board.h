@@ -76,9 +76,33 @@ typedef struct {
     const char *const *paths; /* NULL-terminated OpenFirmware-like paths */
     bool strict;              /* end with HALT: nothing else is tried */
     bool menu;
-    uint32_t menu_wait_ms;
+    uint32_t menu_wait_ms;    /* 0: the firmware's own */
+    /* For firmware that looks into CMOS: BOARD_BIOS_*, first to third; all 0: disk, removable, CD. */
+    uint8_t bios_devices[3];
 } BoardBootOrder;
+enum {
+    BOARD_BIOS_REMOVABLE = 1,
+    BOARD_BIOS_DISK = 2,
+    BOARD_BIOS_CD = 3,
+    BOARD_BIOS_NETWORK = 4,
+};
+/* Once, before board_finalize(). ERROR_CONFIG: an empty path or one with a line break. [control] */
 bool board_set_boot_order(Board *board, const BoardBootOrder *order, GError **error);
+
+/* An ISA device of fixed resources that operating systems find in the DSDT. */
+#define BOARD_ISA_IO_MAX 4
+typedef struct {
+    const char *hid; /* "PNP0B00" or another ACPI id; copied */
+    uint32_t uid;    /* tells devices of one hid apart */
+    struct {
+        uint16_t base;
+        uint8_t length; /* 0: not used */
+    } io[BOARD_ISA_IO_MAX];
+    int irq; /* 0-15, or -1 */
+    int dma; /* 0-3, 5-7, or -1 */
+} BoardIsaDevice;
+/* Before board_finalize(). ERROR_CONFIG: a resource that no ISA device can have. [control] */
+bool board_add_isa_device(Board *board, const BoardIsaDevice *device, GError **error);
 
 /* After all devices exist, before the first reset: builds ACPI, SMBIOS, e820, CMOS memory cells. */
 bool board_finalize(Board *board, GError **error);
@@ -89,6 +113,9 @@ uint64_t board_place_tables(Board *board);
 void board_setup_direct_boot(Board *board);
 
 void board_power_button(Board *board); /* [control] */
+/* Keyboard and mouse input, see i8042.h. [any] */
+bool board_key(Board *board, uint16_t key, bool down);
+void board_mouse(Board *board, int32_t dx, int32_t dy, int32_t dz, uint8_t buttons);
 /* own_irqchip: acknowledge the pending 8259 vector, or -1; EOI from a local APIC. */
 int board_pic_ack(Board *board);
 void board_ioapic_eoi(Board *board, uint8_t vector);
