@@ -408,12 +408,8 @@ fw_cfg_free(FwCfg *fw_cfg)
     if (fw_cfg == NULL) {
         return;
     }
-    if (fw_cfg->data_region != NULL) {
-        region_free(fw_cfg->data_region);
-    }
-    if (fw_cfg->dma_region != NULL) {
-        region_free(fw_cfg->dma_region);
-    }
+    region_free(fw_cfg->data_region);
+    region_free(fw_cfg->dma_region);
     g_hash_table_unref(fw_cfg->items);
     g_ptr_array_unref(fw_cfg->files);
     g_mutex_clear(&fw_cfg->lock);

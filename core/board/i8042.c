@@ -465,9 +465,7 @@ i8042_free(I8042 *controller)
         return;
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(controller->regions); i++) {
-        if (controller->regions[i] != NULL) {
-            region_free(controller->regions[i]);
-        }
+        region_free(controller->regions[i]);
     }
     irq_source_free(controller->keyboard_irq);
     irq_source_free(controller->mouse_irq);

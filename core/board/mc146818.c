@@ -673,9 +673,7 @@ mc146818_free(Mc146818 *chip)
         return;
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(chip->regions); i++) {
-        if (chip->regions[i] != NULL) {
-            region_free(chip->regions[i]);
-        }
+        region_free(chip->regions[i]);
     }
     loop_timer_free(chip->second_timer);
     loop_timer_free(chip->periodic_timer);
