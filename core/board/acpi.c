@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ACPI tables other than the DSDT's contents, and the script that links them. All tables are in one file,
- * the FACS first because of its alignment; the RSDP is a file of its own because it goes to the
- * F segment. Every address is 32 bits: an RSDP of revision 0 with an RSDT. */
+/* ACPI tables other than the DSDT's contents, and the script that links them. All tables are in one
+ * file, the FACS first because of its alignment; the RSDP is a file of its own because it goes to
+ * the F segment. Every address is 32 bits: an RSDP of revision 0 with an RSDT. */
 #include "board/acpi.h"
 
 #include "board/blob.h"
@@ -102,7 +102,7 @@ append_io_register(GByteArray *tables, uint16_t port, uint8_t bytes)
 {
     blob_u8(tables, SPACE_IO);
     blob_u8(tables, (uint8_t)(bytes * 8));
-    blob_u8(tables, 0); /* bit offset */
+    blob_u8(tables, 0);                  /* bit offset */
     blob_u8(tables, bytes == 1 ? 1 : 0); /* access size: 0 leaves it to the register's width */
     blob_u64(tables, port);
 }
@@ -150,8 +150,8 @@ append_fadt_legacy(GByteArray *tables, const AcpiArgs *args)
     blob_u32(tables, 0); /* WBINVD is there: no flush size, no stride */
     blob_u32(tables, 0); /* no duty cycle, no date alarm, no month alarm */
     blob_u8(tables, CENTURY_CELL);
-    blob_u16(tables, (uint16_t)(BOOT_LEGACY_DEVICES | BOOT_8042 |
-                                (args->display ? 0 : BOOT_NO_VGA)));
+    blob_u16(tables,
+             (uint16_t)(BOOT_LEGACY_DEVICES | BOOT_8042 | (args->display ? 0 : BOOT_NO_VGA)));
     blob_u8(tables, 0);
     blob_u32(tables, FLAG_WBINVD | FLAG_PROC_C1 | FLAG_NO_SLEEP_BUTTON | FLAG_NO_FIXED_RTC_WAKE |
                          FLAG_RESET_REGISTER);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The DSDT: S5, the PCI root with its windows and interrupt routes, the board's ISA devices and those of
- * plugins, the processors. */
+/* The DSDT: S5, the PCI root with its windows and interrupt routes, the board's ISA devices and
+ * those of plugins, the processors. */
 #include "board/acpi.h"
 #include "board/aml.h"
 #include "board/blob.h"
@@ -21,7 +21,8 @@ enum {
     SMBUS_LENGTH = 0x10,
 };
 
-/* The board's own devices. PNP0C02 keeps others away from ports that belong to no device of the list. */
+/* The board's own devices. PNP0C02 keeps others away from ports that belong to no device of the
+ * list. */
 static const BoardIsaDevice board_devices[] = {
     {.hid = "PNP0000", .io = {{0x20, 2}, {0xA0, 2}}, .irq = 2, .dma = -1},
     {.hid = "PNP0100", .io = {{0x40, 4}}, .irq = 0, .dma = -1},
@@ -86,7 +87,8 @@ append_pci_windows(GByteArray *aml, const AcpiArgs *args)
     aml_resources(aml, resources);
 }
 
-/* A plain package with GSI numbers: no link devices, no method to run for each interrupt looked up. */
+/* A plain package with GSI numbers: no link devices, no method to run for each interrupt looked up.
+ */
 static void
 append_routes(GByteArray *aml, const GArray *routes)
 {

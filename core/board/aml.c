@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AML encoder. Lengths come before contents and take one to four bytes that count themselves, so they
- * are inserted when an object is closed. */
+/* AML encoder. Lengths come before contents and take one to four bytes that count themselves, so
+ * they are inserted when an object is closed. */
 #include "board/aml.h"
 
 #include "board/blob.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 enum {

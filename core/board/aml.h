@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ACPI machine language, as much as static tables need: names, numbers, strings, packages, devices and
- * resource templates. Reference: ACPI 6.4, chapters 20 (AML) and 6.4 (resource data types).
+/* ACPI machine language, as much as static tables need: names, numbers, strings, packages, devices
+ * and resource templates. Reference: ACPI 6.4, chapters 20 (AML) and 6.4 (resource data types).
  *
- * Objects are appended to a GByteArray in the order the language wants them: aml_name() and then its
- * object; aml_open_x(), the contents, aml_close(). */
+ * Objects are appended to a GByteArray in the order the language wants them: aml_name() and then
+ * its object; aml_open_x(), the contents, aml_close(). */
 #pragma once
 
 #include <glib.h>
@@ -22,7 +22,8 @@ void aml_close(GByteArray *aml, AmlMark mark);
 void aml_name(GByteArray *aml, const char *path); /* its object follows */
 void aml_integer(GByteArray *aml, uint64_t value);
 void aml_string(GByteArray *aml, const char *text);
-/* A hardware id: "PNP0A03"-like ones (three letters, four hex digits) as EISA ids, others as text. */
+/* A hardware id: "PNP0A03"-like ones (three letters, four hex digits) as EISA ids, others as text.
+ */
 void aml_hardware_id(GByteArray *aml, const char *id);
 
 /* Resource descriptors go to an array of their own; aml_resources() wraps it into a template. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Boot order. Paths are OpenFirmware-like, one a line: "/pci@i0cf8/...". Which kind of device is behind
- * one is not visible here, so the nibbles for CMOS are given apart. */
+/* Boot order. Paths are OpenFirmware-like, one a line: "/pci@i0cf8/...". Which kind of device is
+ * behind one is not visible here, so the nibbles for CMOS are given apart. */
 #include "board/boot_order.h"
 
 #include "base/error.h"

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "board/blob.h"
+#include "board/chip.h"
 
 #include <string.h>
 
@@ -365,17 +366,11 @@ add_region(FwCfg *fw_cfg, uint16_t port, uint16_t length, const RegionOps *ops, 
     RegionArgs args = {.name = "fw_cfg",
                        .base = port,
                        .length = length,
-                       .priority = REGION_PRIORITY_FIXED,
-                       .exclusive = true,
                        .ops = ops,
                        .opaque = fw_cfg,
                        .lock = &fw_cfg->lock};
-    Region *region = region_new(fw_cfg->bus->pio, &args, error);
 
-    if (region != NULL) {
-        region_set_enabled(region, true);
-    }
-    return region;
+    return chip_claim(fw_cfg->bus->pio, &args, error);
 }
 
 FwCfg *

@@ -4,6 +4,7 @@
  * byte's source is high while it waits there. */
 #include "board/i8042.h"
 
+#include "board/chip.h"
 #include "board/ps2_keyboard.h"
 #include "board/ps2_mouse.h"
 
@@ -421,19 +422,10 @@ static Region *
 add_region(I8042 *i8042, AddressSpace *pio, uint16_t port, const RegionOps *ops, GError **error)
 {
     /* No RegionArgs.lock: reset() is called without one. */
-    RegionArgs args = {.name = "keyboard controller",
-                       .base = port,
-                       .length = 1,
-                       .priority = REGION_PRIORITY_FIXED,
-                       .exclusive = true,
-                       .ops = ops,
-                       .opaque = i8042};
-    Region *region = region_new(pio, &args, error);
+    RegionArgs args = {
+        .name = "keyboard controller", .base = port, .length = 1, .ops = ops, .opaque = i8042};
 
-    if (region != NULL) {
-        region_set_enabled(region, true);
-    }
-    return region;
+    return chip_claim(pio, &args, error);
 }
 
 I8042 *

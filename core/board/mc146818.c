@@ -9,6 +9,7 @@
  * only for an event that will raise the interrupt line. */
 #include "board/mc146818.h"
 
+#include "board/chip.h"
 #include "board/rtc_calendar.h"
 
 #include <string.h>
@@ -619,20 +620,10 @@ mc146818_reset(Mc146818 *chip)
 static Region *
 add_region(Mc146818 *chip, AddressSpace *pio, uint16_t port, const RegionOps *ops, GError **error)
 {
-    RegionArgs args = {.name = "rtc",
-                       .base = port,
-                       .length = 2,
-                       .priority = REGION_PRIORITY_FIXED,
-                       .exclusive = true,
-                       .ops = ops,
-                       .opaque = chip,
-                       .lock = &chip->lock};
-    Region *region = region_new(pio, &args, error);
+    RegionArgs args = {
+        .name = "rtc", .base = port, .length = 2, .ops = ops, .opaque = chip, .lock = &chip->lock};
 
-    if (region != NULL) {
-        region_set_enabled(region, true);
-    }
-    return region;
+    return chip_claim(pio, &args, error);
 }
 
 Mc146818 *

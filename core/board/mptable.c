@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MP tables. Interrupts: PCI pins at the IOAPIC pin of their IRQ, level; ISA interrupts one to one but for
- * the timer at pin 2; LINT0 takes the 8259's interrupt, LINT1 NMI (MP 1.4, chapter 4). */
+/* MP tables. Interrupts: PCI pins at the IOAPIC pin of their IRQ, level; ISA interrupts one to one
+ * but for the timer at pin 2; LINT0 takes the 8259's interrupt, LINT1 NMI (MP 1.4, chapter 4). */
 #include "board/mptable.h"
 
 #include "board/blob.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MultiProcessor Specification 1.4 tables, for guests that boot without firmware and do not use ACPI. */
+/* MultiProcessor Specification 1.4 tables, for guests that boot without firmware and do not use
+ * ACPI. */
 #pragma once
 
 #include "board/pci_routes.h"

@@ -3,6 +3,7 @@
  * strings, numbered from 1 in the order they were used, then a NUL. */
 #include "board/smbios.h"
 
+#include "base/error.h"
 #include "board/blob.h"
 
 #include <stdio.h>
@@ -38,9 +39,9 @@ enum {
     SIZE_IN_EXTENDED = 0x7FFF,
 };
 
-#define DIMM_BYTES   (16 * GIB)
-#define MAKER        "Backplane"
-#define BIOS_DATE    "01/01/2024"
+#define DIMM_BYTES (16 * GIB)
+#define MAKER      "Backplane"
+#define BIOS_DATE  "01/01/2024"
 
 /* One structure under construction. */
 typedef struct {
@@ -53,8 +54,7 @@ typedef struct {
 static Structure
 begin(Smbios *smbios, uint8_t type, uint16_t handle)
 {
-    Structure s = {
-        .smbios = smbios, .start = smbios->tables->len, .strings = g_byte_array_new()};
+    Structure s = {.smbios = smbios, .start = smbios->tables->len, .strings = g_byte_array_new()};
 
     blob_u8(smbios->tables, type);
     blob_u8(smbios->tables, 0);
@@ -114,10 +114,10 @@ add_bios(Builder *b)
     put_string(&s, or_default(b->args->identity->smbios_version, "1"));
     blob_u16(t, 0xE800); /* segment: 96 KiB in memory */
     put_string(&s, BIOS_DATE);
-    blob_u8(t, 0);             /* ROM of 64 KiB */
-    blob_u64(t, 1u << 3);      /* characteristics: not supported */
+    blob_u8(t, 0);        /* ROM of 64 KiB */
+    blob_u64(t, 1u << 3); /* characteristics: not supported */
     blob_u8(t, 0);
-    blob_u8(t, 1 << 4 | 1 << 2); /* a virtual machine; targeted content distribution */
+    blob_u8(t, 1 << 4 | 1 << 2);  /* a virtual machine; targeted content distribution */
     blob_u32(t, 0xFFFF0000u | 1); /* BIOS release 1.0, no embedded controller */
     end(&s, &b->count, &b->largest);
 }
@@ -204,7 +204,7 @@ add_processor(Builder *b)
     put_string(&s, or_default(b->args->identity->smbios_manufacturer, MAKER));
     blob_u64(t, 0); /* what CPUID tells is the host's matter */
     put_string(&s, or_default(b->args->identity->smbios_version, "1"));
-    blob_u8(t, 0);     /* voltage, clocks: unknown */
+    blob_u8(t, 0); /* voltage, clocks: unknown */
     blob_u16(t, 0);
     blob_u16(t, 2000); /* some readers take 0 MHz for an empty socket */
     blob_u16(t, 2000);
@@ -241,8 +241,7 @@ add_oem_strings(Builder *b)
     blob_u8(b->smbios->tables, (uint8_t)count);
     for (guint i = 0; i < count; i++) {
         /* The count is in the structure, the numbers are not; an empty string would end the set. */
-        blob_bytes(s.strings, strings[i][0] != '\0' ? strings[i] : " ",
-                   MAX(strlen(strings[i]), 1));
+        blob_bytes(s.strings, strings[i][0] != '\0' ? strings[i] : " ", MAX(strlen(strings[i]), 1));
         blob_u8(s.strings, 0);
         s.string_count++;
     }
@@ -284,7 +283,7 @@ add_dimm(Builder *b, unsigned index, uint64_t bytes)
     blob_u8(t, 0); /* no set */
     put_string(&s, locator);
     put_string(&s, NULL);
-    blob_u8(t, 7); /* RAM */
+    blob_u8(t, 7);       /* RAM */
     blob_u16(t, 1 << 1); /* detail: other */
     blob_u16(t, 0);
     put_string(&s, or_default(b->args->identity->smbios_manufacturer, MAKER));
@@ -384,14 +383,13 @@ smbios_anchor_locate(GByteArray *anchor, uint32_t tables_gpa)
 
     blob_put(anchor, ANCHOR_ADDRESS_AT, tables_gpa, 4);
     data[ANCHOR_DMI_CHECKSUM_AT] = 0;
-    data[ANCHOR_DMI_CHECKSUM_AT] =
-        blob_checksum(data + ANCHOR_DMI_AT, ANCHOR_SIZE - ANCHOR_DMI_AT);
+    data[ANCHOR_DMI_CHECKSUM_AT] = blob_checksum(data + ANCHOR_DMI_AT, ANCHOR_SIZE - ANCHOR_DMI_AT);
     data[ANCHOR_CHECKSUM_AT] = 0;
     data[ANCHOR_CHECKSUM_AT] = blob_checksum(data, ANCHOR_SIZE);
 }
 
-void
-smbios_build(Smbios *smbios, const SmbiosArgs *args)
+bool
+smbios_build(Smbios *smbios, const SmbiosArgs *args, GError **error)
 {
     Builder builder = {.smbios = smbios, .args = args};
 
@@ -406,7 +404,14 @@ smbios_build(Smbios *smbios, const SmbiosArgs *args)
     add_memory(&builder);
     add_boot_status(&builder);
     add_end(&builder);
+    if (smbios->tables->len > UINT16_MAX) {
+        g_set_error(error, BACKPLANE_ERROR, ERROR_CONFIG,
+                    "the SMBIOS strings make tables of %u bytes, 65535 are possible; shorten them",
+                    smbios->tables->len);
+        return false;
+    }
     build_anchor(&builder);
+    return true;
 }
 
 void

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SMBIOS 2.8 structures with a 32-bit entry point (DMTF DSP0134). Firmware gets both as fw_cfg files and
- * fills in the address; a direct boot uses smbios_anchor_locate(). */
+/* SMBIOS 2.8 structures with a 32-bit entry point (DMTF DSP0134). Firmware gets both as fw_cfg
+ * files and fills in the address; a direct boot uses smbios_anchor_locate(). */
 #pragma once
 
 #include "board/board.h"
@@ -28,7 +28,8 @@ typedef struct {
     GByteArray *tables, *anchor;
 } Smbios;
 
-void smbios_build(Smbios *smbios, const SmbiosArgs *args);
+/* ERROR_CONFIG: the strings of the identity exceed 64 KiB. smbios_done() in any case. */
+bool smbios_build(Smbios *smbios, const SmbiosArgs *args, GError **error);
 void smbios_done(Smbios *smbios);
 /* Puts the address of the tables into an anchor and sums it up. */
 void smbios_anchor_locate(GByteArray *anchor, uint32_t tables_gpa);

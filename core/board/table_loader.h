@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The script `etc/table-loader`: how firmware allocates, links and checksums tables it gets as fw_cfg
- * files. Commands of 128 bytes: ALLOCATE, ADD_POINTER, ADD_CHECKSUM. A pointer's field holds an offset
- * into the file it points to until the loader adds that file's address. */
+/* The script `etc/table-loader`: how firmware allocates, links and checksums tables it gets as
+ * fw_cfg files. Commands of 128 bytes: ALLOCATE, ADD_POINTER, ADD_CHECKSUM. A pointer's field holds
+ * an offset into the file it points to until the loader adds that file's address. */
 #pragma once
 
 #include <glib.h>
@@ -15,13 +15,14 @@ typedef enum {
 } TableZone;
 
 /* file: a fw_cfg name. alignment: a power of two. */
-void table_loader_allocate(GByteArray *script, const char *file, uint32_t alignment, TableZone zone);
+void table_loader_allocate(GByteArray *script, const char *file, uint32_t alignment,
+                           TableZone zone);
 /* The field of size 1, 2, 4 or 8 bytes at offset of file points into target. */
 void table_loader_add_pointer(GByteArray *script, const char *file, uint32_t offset, uint8_t size,
                               const char *target);
 /* The byte at offset makes [start, start + length) of file sum up to 0. */
-void table_loader_add_checksum(GByteArray *script, const char *file, uint32_t offset, uint32_t start,
-                               uint32_t length);
+void table_loader_add_checksum(GByteArray *script, const char *file, uint32_t offset,
+                               uint32_t start, uint32_t length);
 
 /* A piece of memory, given out from its start. */
 typedef struct {
@@ -37,7 +38,7 @@ typedef struct {
     uint64_t gpa;     /* out; 0: not allocated by the script */
 } TableFile;
 
-/* Does what firmware would do, into areas of the caller's choice. False: the script names a file that is
- * not there, reaches outside one, or there is no room. */
+/* Does what firmware would do, into areas of the caller's choice. False: the script names a file
+ * that is not there, reaches outside one, or there is no room. */
 bool table_loader_run(const GByteArray *script, TableFile *files, unsigned count, TableArea *high,
                       TableArea *f_segment);
