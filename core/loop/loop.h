@@ -56,8 +56,11 @@ void loop_fd_remove(LoopFd *source); /* takes NULL */
 
 /* Runs func once on the loop's thread, soon, in order; under lock if given. [any] */
 void loop_defer(Loop *loop, GMutex *lock, LoopFunc *func, void *opaque);
-/* Drops what was deferred with this opaque and has not run yet. Same rule as removal. [any] */
-void loop_defer_cancel(Loop *loop, void *opaque);
+/* The same for an owner that cancels by its own address, whatever opaque is. [any] */
+void loop_defer_owned(Loop *loop, const void *owner, GMutex *lock, LoopFunc *func, void *opaque);
+/* Drops what this owner (loop_defer: its opaque) deferred and has not run yet. Same rule as
+ * removal. [any] */
+void loop_defer_cancel(Loop *loop, const void *owner);
 /* Runs func on the loop's thread and waits for it; runs it directly on that thread or on a loop
  * that is not running. Never while holding a lock that the loop's callbacks take. [any] */
 void loop_call(Loop *loop, LoopFunc *func, void *opaque);

@@ -22,10 +22,10 @@ keep_node_locked(Loop *loop, LoopDeferred *node)
 }
 
 static void
-defer_locked(Loop *loop, GMutex *lock, LoopFunc *func, void *opaque)
+defer_locked(Loop *loop, const void *owner, GMutex *lock, LoopFunc *func, void *opaque)
 {
     LoopDeferred *node = take_node_locked(loop);
-    *node = (LoopDeferred){.lock = lock, .func = func, .opaque = opaque};
+    *node = (LoopDeferred){.owner = owner, .lock = lock, .func = func, .opaque = opaque};
     *loop->deferred_tail = node;
     loop->deferred_tail = &node->next;
     loop->deferred_count++;
@@ -35,18 +35,24 @@ defer_locked(Loop *loop, GMutex *lock, LoopFunc *func, void *opaque)
 void
 loop_defer(Loop *loop, GMutex *lock, LoopFunc *func, void *opaque)
 {
+    loop_defer_owned(loop, opaque, lock, func, opaque);
+}
+
+void
+loop_defer_owned(Loop *loop, const void *owner, GMutex *lock, LoopFunc *func, void *opaque)
+{
     g_mutex_lock(&loop->lock);
-    defer_locked(loop, lock, func, opaque);
+    defer_locked(loop, owner, lock, func, opaque);
     g_mutex_unlock(&loop->lock);
 }
 
 static void
-drop_deferred_locked(Loop *loop, const void *opaque)
+drop_deferred_locked(Loop *loop, const void *owner)
 {
     LoopDeferred **link = &loop->deferred_head;
     while (*link) {
         LoopDeferred *node = *link;
-        if (node->opaque != opaque) {
+        if (node->owner != owner) {
             link = &node->next;
             continue;
         }
@@ -58,12 +64,12 @@ drop_deferred_locked(Loop *loop, const void *opaque)
 }
 
 void
-loop_defer_cancel(Loop *loop, void *opaque)
+loop_defer_cancel(Loop *loop, const void *owner)
 {
     g_mutex_lock(&loop->lock);
     do {
-        drop_deferred_locked(loop, opaque);
-    } while (loop_callback_busy_locked(loop, opaque, true));
+        drop_deferred_locked(loop, owner);
+    } while (loop_callback_busy_locked(loop, owner, true));
     g_mutex_unlock(&loop->lock);
 }
 
@@ -77,7 +83,7 @@ loop_run_deferred_locked(Loop *loop)
             return; /* cancelled meanwhile */
         }
         LoopDispatch dispatch = {
-            .item = node->opaque,
+            .item = node->owner,
             .deferred = true,
             .lock = node->lock,
             .func = node->func,
@@ -136,7 +142,7 @@ loop_call(Loop *loop, LoopFunc *func, void *opaque)
     WaitingCall call = {.loop = loop, .func = func, .opaque = opaque};
     g_mutex_lock(&loop->lock);
     if (loop->running && !loop_is_current(loop)) {
-        defer_locked(loop, NULL, run_waiting_call, &call);
+        defer_locked(loop, &call, NULL, run_waiting_call, &call);
         while (!call.done && (loop->running || loop_callback_runs_locked(loop, &call, true))) {
             loop_wait_locked(loop);
         }

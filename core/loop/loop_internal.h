@@ -80,6 +80,7 @@ typedef struct {
 
 typedef struct LoopDeferred LoopDeferred;
 struct LoopDeferred {
+    const void *owner; /* what a cancellation names */
     GMutex *lock;
     LoopFunc *func;
     void *opaque;
@@ -89,7 +90,7 @@ struct LoopDeferred {
 /* A callback that runs, or is about to: on the loop thread's stack. */
 typedef struct LoopDispatch LoopDispatch;
 struct LoopDispatch {
-    const void *item; /* the source; compared, not followed. For a deferred call: its opaque */
+    const void *item; /* the source; compared, not followed. For a deferred call: its owner */
     bool deferred;
     GMutex *lock;
     LoopFunc *func; /* or NULL and */

@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program's commands; argv[0] is the command's name. Each returns the exit status: 0 well, 1 it
+ * ran and failed, 2 it could not start (description, plugin, host). */
+#pragma once
+
+int cmd_run(int argc, char **argv);

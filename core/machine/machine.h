@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A machine: a plan put together from parts, and its life from power-on to the end. Everything here
+ * belongs to the control thread, except machine_request(). */
+#pragma once
+
+#include "bus/irq.h"
+#include "bus/physical.h"
+#include "config/plan.h"
+#include "loop/clock.h"
+
+#include <glib.h>
+#include <stdbool.h>
+
+typedef struct Machine Machine;
+
+typedef struct {
+    bool test;      /* test protocol: no vCPU, no KVM, a clock that moves by command */
+    bool paused;    /* do not run until someone resumes it */
+    bool no_reboot; /* a guest reset ends the program instead */
+} MachineArgs;
+
+/* Builds everything, starts nothing; what fails is undone. plan: not owned, outlives the machine. */
+Machine *machine_new(const MachinePlan *plan, const MachineArgs *args, GError **error);
+void machine_free(Machine *machine);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Machine, machine_free)
+
+typedef enum {
+    MACHINE_REQUEST_QUIT,     /* a user's command: end with status 0 */
+    MACHINE_REQUEST_STOP,     /* pause */
+    MACHINE_REQUEST_RESUME,
+    MACHINE_REQUEST_RESET,
+    MACHINE_REQUEST_POWEROFF, /* the guest switched itself off */
+    MACHINE_REQUEST_POWER_BUTTON,
+    MACHINE_REQUEST_SUSPEND,  /* S3: the vCPUs rest until the power button */
+    MACHINE_REQUEST_FAIL,     /* it cannot go on: end with status 1 */
+    MACHINE_REQUEST_COUNT,
+} MachineRequest;
+
+/* Asks for a change; done soon, on the control thread. who, reason: for the log. [any] */
+void machine_request(Machine *machine, MachineRequest request, const char *who,
+                     const char *reason);
+
+/* Power on: resets everything and lets the vCPUs run (unless paused). */
+bool machine_start(Machine *machine, GError **error);
+/* Serves the control thread's events until the machine ends; the program's exit status. */
+int machine_run(Machine *machine);
+
+void machine_pause(Machine *machine);
+void machine_resume(Machine *machine);
+void machine_reset(Machine *machine);
+bool machine_is_running(const Machine *machine);
+
+const char *machine_name(const Machine *machine);
+GMainContext *machine_context(Machine *machine);
+const PhysicalBus *machine_bus(Machine *machine);
+IrqLines *machine_irqs(Machine *machine);
+VirtualClock *machine_clock(Machine *machine);
+GPtrArray *machine_loops(Machine *machine); /* Loop* */
+const MachinePlan *machine_plan(const Machine *machine);
+
+/* Something operators may want to know: RESET, SHUTDOWN, STOP, a device's events. json: an object or
+ * NULL, borrowed. Called on the control thread. */
+typedef void MachineEventFunc(void *opaque, const char *who, const char *name, const char *json);
+void machine_set_event_func(Machine *machine, MachineEventFunc *func, void *opaque);

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plugins of a machine and the instances made of them. */
+#include "machine/machine_private.h"
+
+#include <string.h>
+
+static Plugin *
+load_plugin(Machine *machine, PluginImage *image, GError **error)
+{
+    Plugin *plugin = g_hash_table_lookup(machine->plugins, image);
+
+    if (plugin == NULL) {
+        plugin = plugin_load(image, error);
+        if (plugin != NULL) {
+            (void)g_hash_table_insert(machine->plugins, image, plugin);
+        }
+    }
+    return plugin;
+}
+
+Instance *
+machine_find_instance(Machine *machine, const char *id)
+{
+    GPtrArray *const lists[] = { machine->backends, machine->devices };
+    unsigned list, i;
+
+    for (list = 0; list < G_N_ELEMENTS(lists); list++) {
+        for (i = 0; i < lists[list]->len; i++) {
+            Instance *instance = lists[list]->pdata[i];
+            if (strcmp(instance->id, id) == 0) {
+                return instance;
+            }
+        }
+    }
+    return NULL;
+}
+
+static bool
+attach_slots(Machine *machine, Instance *instance, GError **error)
+{
+    const PlanInstance *plan = instance->plan;
+    unsigned i;
+
+    for (i = 0; i < plan->slot_uses->len; i++) {
+        const PlanSlotUse *use = &g_array_index(plan->slot_uses, PlanSlotUse, i);
+        Instance *backend = machine_find_instance(machine, use->backend->id);
+        if (backend == NULL || !instance_attach(instance, use, backend, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+make_all(Machine *machine, const GPtrArray *plans, GPtrArray *instances, GError **error)
+{
+    unsigned i;
+
+    for (i = 0; i < plans->len; i++) {
+        const PlanInstance *plan = plans->pdata[i];
+        Plugin *plugin = load_plugin(machine, plan->image, error);
+        Instance *instance =
+            plugin != NULL ? instance_new(&machine->services, plan, plugin, error) : NULL;
+        if (instance == NULL) {
+            return false;
+        }
+        g_ptr_array_add(instances, instance);
+        if (!attach_slots(machine, instance, error) || !instance_realize(instance, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool
+machine_make_instances(Machine *machine, GError **error)
+{
+    return make_all(machine, machine->plan->backends, machine->backends, error) &&
+           make_all(machine, machine->plan->devices, machine->devices, error);
+}
+
+/* Last made, first gone: a consumer before what it consumes. */
+static void
+free_all(GPtrArray *instances)
+{
+    while (instances->len > 0) {
+        Instance *instance = instances->pdata[instances->len - 1];
+        g_ptr_array_set_size(instances, (int)instances->len - 1);
+        instance_free(instance);
+    }
+}
+
+void
+machine_free_instances(Machine *machine)
+{
+    free_all(machine->devices);
+    free_all(machine->backends);
+}
+
+void
+machine_start_instances(Machine *machine)
+{
+    unsigned i;
+
+    for (i = 0; i < machine->backends->len; i++) {
+        instance_start(machine->backends->pdata[i]);
+    }
+    for (i = 0; i < machine->devices->len; i++) {
+        instance_start(machine->devices->pdata[i]);
+    }
+}
+
+void
+machine_stop_instances(Machine *machine)
+{
+    unsigned i;
+
+    for (i = machine->devices->len; i > 0; i--) {
+        instance_stop(machine->devices->pdata[i - 1]);
+    }
+    for (i = machine->backends->len; i > 0; i--) {
+        instance_stop(machine->backends->pdata[i - 1]);
+    }
+}
+
+void
+machine_reset_instances(Machine *machine, uint32_t kind)
+{
+    unsigned i;
+
+    for (i = 0; i < machine->devices->len; i++) {
+        instance_reset(machine->devices->pdata[i], kind);
+    }
+    for (i = 0; i < machine->backends->len; i++) {
+        instance_reset(machine->backends->pdata[i], kind);
+    }
+}

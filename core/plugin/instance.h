@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One created object of a plugin's class and everything the core owns in its name. What a plugin
+ * registers is kept here by kind and id, and withdrawn here, so that nothing of it can outlive the
+ * object. */
+#pragma once
+
+#include "base/log.h"
+#include "config/plan.h"
+#include "plugin/id_table.h"
+#include "plugin/plugin.h"
+#include "plugin/services.h"
+
+#include <backplane/backplane.h>
+
+#include <glib.h>
+#include <stdbool.h>
+
+typedef struct bp_instance Instance;
+
+typedef struct {
+    char *unit; /* as the user names it after the colon */
+    char *path;
+} BootUnit;
+
+struct bp_instance {
+    struct bp_host host;
+    Services *services;
+    const PlanInstance *plan;
+    const char *id;
+    const struct bp_class *class;
+    void *self;
+    struct bp_life_ops life;   /* zeroed members: not provided */
+    struct bp_state_ops state;
+
+    /* The instance's lock. [vcpu] callbacks take it for SERIAL and PER_QUEUE, [loop] ones for SERIAL:
+     * the two pointers are NULL where they do not. */
+    GMutex lock;
+    GMutex *vcpu_lock;
+    GMutex *loop_lock;
+
+    bool realized;
+    bool attached;       /* every slot use is attached */
+    char *failure;       /* text of log.error, for the call in progress */
+    const Node *failure_node;
+    LogLimit log_limit;
+
+    IdTable regions, doorbells, lines, timers, fds, events, threads, arenas, dma_channels;
+    PciFunction *function;
+    void *pci_notify;    /* owned by host_pci.c */
+    uint8_t io_bars;     /* bit n: BAR n is in I/O space */
+    bool has_pin, has_msi, has_msix;
+    GPtrArray *peers;    /* Peer*, one for each slot use */
+    GArray *boot_units;  /* BootUnit */
+};
+
+/* Creates, not yet attached or realized. The error has file and line of the option at fault. */
+Instance *instance_new(Services *services, const PlanInstance *plan, const Plugin *plugin,
+                       GError **error);
+/* Detaches, withdraws every registration, destroys; takes NULL and half-made ones. */
+void instance_free(Instance *instance);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Instance, instance_free)
+
+/* Attaches `backend` to one use of a slot. [control] */
+bool instance_attach(Instance *instance, const PlanSlotUse *use, Instance *backend, GError **error);
+/* Realizes: from now on guest accesses arrive. */
+bool instance_realize(Instance *instance, GError **error);
+void instance_start(Instance *instance);
+void instance_stop(Instance *instance);
+void instance_reset(Instance *instance, uint32_t kind);
+/* The instance's side of an interface, as the plugin gives it; NULL if it has none. */
+const void *instance_query(Instance *instance, const char *interface_id);
+/* Path SeaBIOS knows a boot unit by ("" the whole device), newly allocated, or NULL. */
+char *instance_boot_path(const Instance *instance, const char *unit);
+
+/* Fills `error` from what the plugin said through log.error, or from the bare code. */
+void instance_set_error(Instance *instance, const char *what, int32_t code, GError **error);
+
+/* Tables of host services, one file each; NULL if this build does not know the id. */
+const void *host_query(Instance *instance, const char *interface_id);
+extern const struct bp_log_host host_log;
+extern const struct bp_config_host host_config;
+extern const struct bp_memory_host host_memory;
+extern const struct bp_region_host host_region;
+extern const struct bp_irq_host host_irq;
+extern const struct bp_pci_host host_pci;
+extern const struct bp_msi_host host_msi;
+extern const struct bp_msix_host host_msix;
+extern const struct bp_isadma_host host_isadma;
+extern const struct bp_timer_host host_timer;
+extern const struct bp_loop_host host_loop;
+extern const struct bp_core_host host_core;
+
+/* Withdrawal of what each host file registered; called before destroy(), in instance_free(). */
+void host_region_withdraw(Instance *instance);
+void host_region_realized(Instance *instance); /* accesses may come now */
+void host_irq_withdraw(Instance *instance);
+void host_irq_reset(Instance *instance);
+void host_pci_withdraw(Instance *instance);
+void host_isadma_withdraw(Instance *instance);
+void host_timer_withdraw(Instance *instance);
+void host_loop_withdraw(Instance *instance);
+void host_loop_stop_threads(Instance *instance);
+void host_memory_withdraw(Instance *instance);

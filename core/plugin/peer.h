@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a consumer gets to see of a backend: a copy of its table and, for a SERIAL consumer, a shim that
+ * takes the consumer's lock around what the backend calls back. Others talk to the backend directly. */
+#pragma once
+
+#include "plugin/instance.h"
+
+typedef struct Peer Peer;
+
+/* slot, use: where it is attached in the consumer. */
+Peer *peer_new(Instance *consumer, Instance *backend, const PlanSlotUse *use, GError **error);
+void peer_free(Peer *peer);
+/* For life.attach; valid until peer_free(). */
+void peer_describe(const Peer *peer, struct bp_peer *out);
+unsigned peer_slot(const Peer *peer);
+unsigned peer_use(const Peer *peer);
+bool peer_is_attached(const Peer *peer);
+void peer_set_attached(Peer *peer, bool attached);
+const Instance *peer_backend(const Peer *peer);
+
+/* Shims; each owns what it made. The returned table's functions take the shim as self. */
+typedef struct {
+    const void *table;
+    void *self;
+    GDestroyNotify free_self;
+} PeerShim;
+void peer_block_shim(PeerShim *shim, Instance *consumer, const struct bp_block_ops *below,
+                     void *below_self);
+void peer_char_shim(PeerShim *shim, Instance *consumer, const struct bp_char_ops *below,
+                    void *below_self);
