@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* 8254 interval timer at 40h-43h and the NMI status and control port 61h, for machines whose PIT is not
- * KVM's. Counter 0 drives IRQ0, counter 2 is read at 61h bit 5. Runs on the virtual clock at
+/* 8254 interval timer at 40h-43h and the NMI status and control port 61h, for machines whose PIT is
+ * not KVM's. Counter 0 drives IRQ0, counter 2 is read at 61h bit 5. Runs on the virtual clock at
  * 1193182 Hz. Reference: Intel 8254 231164; port 61h: 82371SB, 2.5.5. */
 #pragma once
 
