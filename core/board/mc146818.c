@@ -69,6 +69,7 @@ struct Mc146818 {
     GMutex lock; /* protects everything below */
     Region *regions[2];
     IrqSource *irq;
+    Loop *loop;
     VirtualClock *clock;
     ClockSource source;
     LoopTimer *second_timer;   /* update-ended, alarm and daylight changes; on `source` */
@@ -90,8 +91,7 @@ struct Mc146818 {
 static uint64_t
 source_now(const Mc146818 *chip)
 {
-    return chip->source == CLOCK_SOURCE_WALL ? (uint64_t)g_get_real_time() * 1000
-                                             : virtual_clock_now(chip->clock);
+    return clock_source_now(chip->source, chip->clock);
 }
 
 static uint64_t
@@ -633,6 +633,7 @@ mc146818_new(const Mc146818Args *args, GError **error)
     uint64_t fraction;
 
     g_mutex_init(&chip->lock);
+    chip->loop = args->loop;
     chip->clock = args->clock;
     chip->source = args->source;
     chip->offset_s = args->offset_s + (args->source == CLOCK_SOURCE_WALL ? 0 : args->base_s);
@@ -669,6 +670,7 @@ mc146818_free(Mc146818 *chip)
     loop_timer_free(chip->second_timer);
     loop_timer_free(chip->periodic_timer);
     irq_source_free(chip->irq);
+    loop_drain(chip->loop);
     g_mutex_clear(&chip->lock);
     g_free(chip);
 }
