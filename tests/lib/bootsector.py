@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A boot sector of our own: writes a text to the first serial port, checks that it can read a second
+sector through the firmware, and powers the machine off by ACPI."""
+
+# 16-bit code, loaded at 0:7C00 with the drive number in DL.
+#   cli; xor ax,ax; mov ds,ax; mov es,ax; mov ss,ax; mov sp,7C00h; sti
+#   mov ax,0201h; mov cx,0002h; mov dh,0; mov bx,7E00h; int 13h; jc fail
+#   mov si,7E00h; call print; jmp off
+# fail: mov si,text; call print
+# off:  mov dx,0604h; mov ax,2000h; out dx,ax; hlt; jmp $-1
+# print: lodsb; or al,al; jz ret; mov ah,al; mov dx,3FDh; wait: in al,dx; test al,20h; jz wait;
+#        mov dx,3F8h; mov al,ah; out dx,al; jmp print; ret
+
+
+def _assemble():
+    code = bytearray()
+    code += b"\xfa\x31\xc0\x8e\xd8\x8e\xc0\x8e\xd0\xbc\x00\x7c\xfb"
+    code += b"\xb8\x01\x02\xb9\x02\x00\xb6\x00\xbb\x00\x7e\xcd\x13"
+    jc_at = len(code)
+    code += b"\x72\x00"
+    code += b"\xbe\x00\x7e"
+    call1_at = len(code)
+    code += b"\xe8\x00\x00"
+    jmp_at = len(code)
+    code += b"\xeb\x00"
+    fail = len(code)
+    text_at = len(code) + 1
+    code += b"\xbe\x00\x00"
+    call2_at = len(code)
+    code += b"\xe8\x00\x00"
+    off = len(code)
+    code += b"\xba\x04\x06\xb8\x00\x20\xef\xf4\xeb\xfd"
+    show = len(code)
+    code += b"\xac\x08\xc0\x74\x10\x88\xc4\xba\xfd\x03\xec\xa8\x20\x74\xfb\xb2\xf8\x88\xe0\xee\xeb\xea\xc3"
+    text = 0x7C00 + len(code)
+    code += b"BOOT READ FAILED\r\n\0"
+    code[jc_at + 1] = fail - (jc_at + 2)
+    code[jmp_at + 1] = off - (jmp_at + 2)
+    code[text_at:text_at + 2] = text.to_bytes(2, "little")
+    for at in (call1_at, call2_at):
+        code[at + 1:at + 3] = (show - (at + 3)).to_bytes(2, "little", signed=True)
+    # the jz of print leaps to its ret
+    code[show + 4] = (show + 22) - (show + 5)
+    return bytes(code)
+
+
+def boot_image(text, size=1 << 20):
+    """A disk image whose boot sector writes text, which stands in its second sector."""
+    sector = _assemble()
+    sector += bytes(510 - len(sector)) + b"\x55\xaa"
+    second = text.encode("ascii") + b"\r\n\0"
+    second += bytes(512 - len(second))
+    image = sector + second
+    return image + bytes(size - len(image))
