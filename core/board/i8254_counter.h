@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One counter of an 8254. Nothing counts: the counter knows at which tick of its clock its counting
  * element was loaded, and value, OUT and the next change of OUT follow from the time. Time is a
- * number of clock ticks and never runs backwards between calls. No locking. */
+ * number of clock ticks, beyond 65536, and never runs backwards. No locking. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Intel 82371AB (PIIX4) power management, 00:01.3: ACPI PM1, PM timer, GPE0, APM ports B2h/B3h and an
- * SMBus host with nothing on its bus. Reference: 82371AB, Intel 290562; ACPI 6.4, chapter 4.
+/* Intel 82371AB (PIIX4) power management, 00:01.3: ACPI PM1, PM timer, GPE0, APM ports B2h/B3h and
+ * an SMBus host with nothing on its bus. Reference: 82371AB, Intel 290562; ACPI 6.4, chapter 4.
  *
- * SCI is IRQ9, active high, level. What the FADT and the DSDT say must agree with the constants here. */
+ * SCI is IRQ9, active high, level. What the FADT and the DSDT say must agree with the constants
+ * here. */
 #pragma once
 
 #include "board/board.h"
@@ -26,7 +27,7 @@ typedef struct Piix4Pm Piix4Pm;
 #define PIIX4_PM_PM1_CNT        0x04 /* 2 bytes */
 #define PIIX4_PM_PM_TMR         0x08 /* 4 bytes, 24 bits count */
 #define PIIX4_PM_IO_SIZE        0x40
-#define PIIX4_PM_DEFAULT_BASE   0x600  /* where SeaBIOS and board_setup_direct_boot() put it */
+#define PIIX4_PM_DEFAULT_BASE   0x600 /* where SeaBIOS and board_setup_direct_boot() put it */
 #define PIIX4_PM_DEFAULT_SMBASE 0x700
 /* GPE0 block, fixed: 2 bytes of status, 2 bytes of enable (GPE00-GPE15). */
 #define PIIX4_PM_GPE0_BASE 0xAFE0
