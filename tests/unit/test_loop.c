@@ -242,7 +242,8 @@ test_two_sources_on_one_descriptor_are_both_reported(void **state)
     LoopFd *reader =
         loop_fd_add(fixture->loop, fixture->fds[0], EPOLLIN, NULL, read_one_byte, fixture);
     fixture->fd_source =
-        loop_fd_add(fixture->loop, fixture->fds[0], EPOLLOUT, NULL, note_write_ready, fixture);
+        loop_fd_add(fixture->loop, fixture->fds[0], 0, NULL, note_write_ready, fixture);
+    loop_fd_modify(fixture->fd_source, EPOLLOUT);
     event_wait(&fixture->event, 1);
     assert_int_equal(write(fixture->fds[1], "a", 1), 1);
     event_wait(&fixture->event, 2);
