@@ -159,16 +159,18 @@ reply(I8042 *i8042, uint8_t value, bool as_mouse)
     i8042->has_reply = true;
 }
 
+/* With nothing new, the byte read last is still in the buffer. */
 static uint8_t
 read_data(I8042 *i8042)
 {
+    uint8_t value = i8042->output;
+
     if (i8042->output_full) {
         i8042->output_full = false;
         update_irqs(i8042); /* the line falls before it may rise again: the 8259 wants an edge */
         pump(i8042);
-        /* The byte just read stays in the buffer until another one overwrites it. */
     }
-    return i8042->output;
+    return value;
 }
 
 static uint8_t
