@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A loaded plugin: dlopen()ed after its image was accepted, its classes copied into memory of ours and
- * never looked at again in the original. */
+/* A loaded plugin: dlopen()ed after its image was accepted, its classes copied into memory of ours
+ * and never looked at again in the original. */
 #pragma once
 
 #include "plugin/plugin_image.h"

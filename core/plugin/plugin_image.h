@@ -17,11 +17,13 @@ typedef struct PluginSearch PluginSearch;
 typedef struct bp_class PluginClass;
 
 /* Refuses, naming the path and the exact reason: not ELF, truncated, another architecture, no note,
- * a note of another ABI, an interface that is missing or too small, undefined symbols the core would have
- * to provide, STB_GNU_UNIQUE, DF_1_NODELETE, TEXTREL, executable stack, constructors and destructors
- * (DT_INIT_ARRAY beyond the compiler's own frame_dummy, DT_INIT), a descriptor that is out of bounds,
- * forbidden imports of a plugin that promises upgrade. */
+ * a note of another ABI, an interface that is missing or too small, undefined symbols the core
+ * would have to provide, STB_GNU_UNIQUE, DF_1_NODELETE, TEXTREL, executable stack, constructors and
+ * destructors (DT_INIT_ARRAY beyond the compiler's own frame_dummy, DT_INIT), a descriptor that is
+ * out of bounds, forbidden imports of a plugin that promises upgrade. */
 PluginImage *plugin_image_open(const char *path, GError **error);
+/* The same for a file that is open already; path: what it is called. */
+PluginImage *plugin_image_read(int fd, const char *path, GError **error);
 void plugin_image_free(PluginImage *image);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PluginImage, plugin_image_free)
 
