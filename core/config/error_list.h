@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Everything that is wrong with a machine description, gathered so that the user sees it at once. */
+/* Everything that is wrong with a machine description, gathered so that the user sees it at once.
+ */
 #pragma once
 
 #include <glib.h>
@@ -20,5 +21,10 @@ void error_list_add(ErrorList *list, const char *file, unsigned line, const char
 unsigned error_list_count(const ErrorList *list);
 /* In order of file and line. */
 void error_list_print(const ErrorList *list, FILE *out);
+/* The same, one by one; file and path may be NULL, line 0. */
+void error_list_foreach(const ErrorList *list,
+                        void (*each)(void *opaque, const char *file, unsigned line,
+                                     const char *path, const char *text),
+                        void *opaque);
 /* Joins all of it into one GError (ERROR_CONFIG); false if the list is not empty. */
 bool error_list_propagate(const ErrorList *list, GError **error);

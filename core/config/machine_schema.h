@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The options of the "machine" group, and those that every backend and device has, in the same form as
- * a plugin's. */
+/* The options of the "machine" group, and those that every backend and device has, in the same form
+ * as a plugin's. */
 #pragma once
 
 #include <backplane/plugin.h>
@@ -23,6 +23,7 @@
  * }; */
 extern const struct bp_prop machine_props[];
 
-/* plugin (required), class (optional: another class of the plugin), loop = 0; devices on the PCI bus:
- * address = "05.0" (slot.function, hexadecimal). */
+/* plugin (required), class (optional: another class of the plugin), loop = 0. */
 extern const struct bp_prop instance_props[];
+/* Those of devices on the PCI bus, besides: address = "05.0" (slot.function, hexadecimal). */
+extern const struct bp_prop pci_props[];

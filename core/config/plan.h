@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A machine description that was read, checked against the schemas of its plugins and resolved: every
- * default filled in, every reference found, every PCI address assigned. Making a plan has no side
- * effects: no plugin code runs, nothing but descriptions and plugin files is opened. */
+/* A machine description that was read, checked against the schemas of its plugins and resolved:
+ * every default filled in, every reference found, every PCI address assigned. Making a plan has no
+ * side effects: no plugin code runs, nothing but descriptions and plugin files is opened. */
 #pragma once
 
 #include "config/error_list.h"
@@ -20,26 +20,27 @@ typedef struct {
     unsigned use;                /* number of the use of that slot */
     const PlanInstance *backend; /* what is attached there */
     const Node *node;            /* the option that names it, for messages */
+    const char *path;            /* of that option, interned: "devices.ide0.drives[0].disk" */
 } PlanSlotUse;
 
 struct PlanInstance {
     char *id;
     bool is_device;
-    PluginImage *image;        /* not owned */
-    unsigned class_index;      /* in the image's classes */
-    Node *node;                /* its group in the description, defaults filled in */
-    GArray *slot_uses;         /* PlanSlotUse */
-    unsigned devfn;            /* BP_BUS_PCI: assigned address; else 0 */
-    unsigned loop;             /* option "loop" */
+    PluginImage *image;   /* not owned */
+    unsigned class_index; /* in the image's classes */
+    Node *node;           /* its group in the description, defaults filled in */
+    GArray *slot_uses;    /* PlanSlotUse */
+    unsigned devfn;       /* BP_BUS_PCI: assigned address; else 0 */
+    unsigned loop;        /* option "loop" */
 };
 
 struct MachinePlan {
-    char *path;                /* of the description */
-    Node *root;                /* resolved tree: machine, backends, devices */
-    const Node *machine;       /* the "machine" group, defaults filled in (see machine_schema.h) */
-    GPtrArray *backends;       /* PlanInstance*, in an order in which each comes after those below it */
-    GPtrArray *devices;        /* PlanInstance*, in order of the description */
-    PluginSearch *search;      /* where plugins were looked for; owns the images */
+    char *path;           /* of the description */
+    Node *root;           /* resolved tree: machine, backends, devices */
+    const Node *machine;  /* the "machine" group, defaults filled in (see machine_schema.h) */
+    GPtrArray *backends;  /* PlanInstance*, in an order in which each comes after those below it */
+    GPtrArray *devices;   /* PlanInstance*, in order of the description */
+    PluginSearch *search; /* where plugins were looked for; owns the images */
 };
 
 /* overrides: "path=value" texts of -s, NULL-terminated or NULL. plugin_path: directories of
@@ -48,6 +49,8 @@ MachinePlan *machine_plan_new(const char *path, const char *const *overrides,
                               const char *const *plugin_path, ErrorList *errors);
 void machine_plan_free(MachinePlan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MachinePlan, machine_plan_free)
+
+const PluginClass *plan_instance_class(const PlanInstance *instance);
 
 /* The resolved machine as a description that machine_plan_new() accepts again, same meaning. */
 char *machine_plan_print(const MachinePlan *plan);

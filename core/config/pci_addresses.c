@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* PCI addresses, given in this order: those the description states, those that classes prefer, then
+ * the next free slots. Slot 0 is the host bridge; of slot 1, functions 0 and 3 are the board's ISA
+ * bridge and power management. */
+#include "config/description.h"
+#include "config/plan_steps.h"
+
+#include <string.h>
+
+#define SLOTS       32u
+#define FUNCTIONS   8u
+#define FIRST_FREE  2u
+#define BOARD_SLOT  1u
+#define DEVFN(s, f) ((s)*FUNCTIONS + (f))
+
+typedef struct {
+    ErrorList *errors;
+    const PlanInstance *owners[SLOTS * FUNCTIONS];
+    bool is_placed[PLAN_INSTANCES_MAX];
+} PciPlaces;
+
+static const char *
+board_owner(unsigned devfn)
+{
+    if (devfn < FUNCTIONS) {
+        return "the host bridge";
+    }
+    if (devfn == DEVFN(BOARD_SLOT, 0)) {
+        return "the ISA bridge";
+    }
+    return devfn == DEVFN(BOARD_SLOT, 3) ? "the board's power management" : NULL;
+}
+
+static bool
+parse_address(const char *text, unsigned *devfn)
+{
+    char *end = NULL;
+    guint64 slot = g_ascii_isxdigit(*text) ? g_ascii_strtoull(text, &end, 16) : SLOTS;
+
+    if (end == NULL || end - text > 2 || slot >= SLOTS || *end != '.' || end[1] < '0' ||
+        end[1] > '7' || end[2] != '\0') {
+        return false;
+    }
+    *devfn = DEVFN((unsigned)slot, (unsigned)(end[1] - '0'));
+    return true;
+}
+
+static void
+place(PciPlaces *places, PlanInstance *device, unsigned devfn)
+{
+    places->owners[devfn] = device;
+    device->devfn = devfn;
+}
+
+static void
+place_stated(PciPlaces *places, PlanInstance *device, const Node *address)
+{
+    g_autofree char *path = g_strdup_printf("devices.%s.address", device->id);
+    unsigned devfn = 0;
+
+    if (address->type != BP_NODE_STRING) {
+        return; /* reported by the schema check */
+    }
+    if (!parse_address(address->text, &devfn)) {
+        error_list_add(places->errors, address->file, address->line, path,
+                       "\"%s\" is no PCI address: slot 01 to 1f in hexadecimal, a dot, function 0 "
+                       "to 7, such as \"05.0\"",
+                       address->text);
+        return;
+    }
+    const char *board = board_owner(devfn);
+    const PlanInstance *owner = places->owners[devfn];
+    if (board != NULL || owner != NULL) {
+        error_list_add(places->errors, address->file, address->line, path,
+                       "PCI address %02x.%u is taken by %s%s", devfn / FUNCTIONS, devfn % FUNCTIONS,
+                       owner != NULL ? "devices." : board, owner != NULL ? owner->id : "");
+        return;
+    }
+    place(places, device, devfn);
+}
+
+/* Guests look at the other functions of a slot only if there is a function 0 (PCI 3.0, 6.1). */
+static void
+check_function_zero(PciPlaces *places, const PlanInstance *device)
+{
+    unsigned slot = device->devfn / FUNCTIONS;
+    const Node *address = node_child(device->node, "address");
+
+    if (device->devfn % FUNCTIONS == 0 || slot == BOARD_SLOT ||
+        places->owners[DEVFN(slot, 0)] != NULL) {
+        return;
+    }
+    g_autofree char *path = g_strdup_printf("devices.%s.address", device->id);
+    error_list_add(places->errors, address->file, address->line, path,
+                   "slot %02x has no function 0, so no guest would find function %u", slot,
+                   device->devfn % FUNCTIONS);
+}
+
+static void
+state_address(PlanInstance *device)
+{
+    Node *node = node_new(BP_NODE_STRING, "address", FILE_DEFAULT, 0);
+
+    node->text = g_strdup_printf("%02x.%u", device->devfn / FUNCTIONS, device->devfn % FUNCTIONS);
+    node->is_default = true;
+    g_ptr_array_add(device->node->children, node);
+}
+
+static bool
+place_preferred(PciPlaces *places, PlanInstance *device)
+{
+    unsigned devfn = plan_instance_class(device)->preferred_devfn;
+    bool has_zero = devfn % FUNCTIONS == 0 || devfn / FUNCTIONS == BOARD_SLOT ||
+                    places->owners[devfn & ~(FUNCTIONS - 1)] != NULL;
+
+    if (devfn == 0 || board_owner(devfn) != NULL || places->owners[devfn] != NULL || !has_zero) {
+        return false;
+    }
+    place(places, device, devfn);
+    state_address(device);
+    return true;
+}
+
+static bool
+is_free(const PciPlaces *places, unsigned slot)
+{
+    for (unsigned function = 0; function < FUNCTIONS; function++) {
+        if (places->owners[DEVFN(slot, function)] != NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void
+place_anywhere(PciPlaces *places, PlanInstance *device)
+{
+    for (unsigned slot = FIRST_FREE; slot < SLOTS; slot++) {
+        if (is_free(places, slot)) {
+            place(places, device, DEVFN(slot, 0));
+            state_address(device);
+            return;
+        }
+    }
+    g_autofree char *path = g_strdup_printf("devices.%s", device->id);
+    error_list_add(
+        places->errors, device->node->file, device->node->line, path,
+        "the PCI bus is full: all slots up to 1f are taken; give addresses with functions, "
+        "such as \"05.1\"");
+}
+
+static bool
+is_pci(const PlanInstance *device)
+{
+    const PluginClass *class = plan_instance_class(device);
+
+    return class != NULL && class->kind == BP_KIND_DEVICE && class->bus == BP_BUS_PCI;
+}
+
+void
+pci_addresses_assign(MachinePlan *plan, ErrorList *errors)
+{
+    PciPlaces places = {.errors = errors};
+    guint count = MIN(plan->devices->len, PLAN_INSTANCES_MAX);
+
+    for (guint i = 0; i < count; i++) {
+        PlanInstance *device = g_ptr_array_index(plan->devices, i);
+        const Node *address = is_pci(device) ? node_child(device->node, "address") : NULL;
+        places.is_placed[i] = address != NULL || !is_pci(device);
+        if (address != NULL) {
+            place_stated(&places, device, address);
+        }
+    }
+    for (guint i = 0; i < count; i++) {
+        PlanInstance *device = g_ptr_array_index(plan->devices, i);
+        if (is_pci(device) && device->devfn != 0) {
+            check_function_zero(&places, device);
+        }
+        places.is_placed[i] = places.is_placed[i] || place_preferred(&places, device);
+    }
+    for (guint i = 0; i < count; i++) {
+        if (!places.is_placed[i]) {
+            place_anywhere(&places, g_ptr_array_index(plan->devices, i));
+        }
+    }
+}
