@@ -50,7 +50,7 @@ def run_once(command):
                           stderr=subprocess.DEVNULL, bufsize=0) as process:
         while True:
             data = process.stdout.read(1)
-            if data == b"!" or not data:
+            if data == b"!" or not data:  # firmware may write other bytes first
                 break
         elapsed = (time.perf_counter() - started) * 1000
         if not data:
@@ -78,7 +78,8 @@ def main():
         if shutil.which("qemu-system-x86_64"):
             commands["qemu"] = ["qemu-system-x86_64", "-M", "microvm", "-accel", "kvm", "-cpu",
                                 "qemu64", "-m", "64", "-nodefaults", "-display", "none",
-                                "-no-user-config", "-kernel", kernel, "-debugcon", "stdio"]
+                                "-no-user-config", "-kernel", kernel, "-chardev", "stdio,id=out",
+                                "-device", "isa-debugcon,iobase=0x402,chardev=out"]
         results = {name: [] for name in commands}
         for _ in range(arguments.runs):
             for name, command in commands.items():

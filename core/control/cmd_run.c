@@ -2,6 +2,7 @@
 /* backplane run: a machine from a description until it ends. */
 #include "base/log.h"
 #include "control/commands.h"
+#include "control/qmp_server.h"
 #include "control/test_server.h"
 #include "machine/machine.h"
 
@@ -105,14 +106,25 @@ block_signals(void)
 static int
 run_machine(Machine *machine, const RunOptions *options, int signal_fd, GError **error)
 {
+    g_autoptr(QmpServer) qmp_server = NULL;
     g_autoptr(TestServer) test_server = NULL;
     g_autoptr(GSource) source = NULL;
+    const char *control = options->control;
     int status;
 
     if (signal_fd >= 0) {
         source = g_unix_fd_source_new(signal_fd, G_IO_IN);
         g_source_set_callback(source, G_SOURCE_FUNC(signalled), machine, NULL);
         (void)g_source_attach(source, machine_context(machine));
+    }
+    if (control == NULL) {
+        control = node_text(node_child(machine_plan(machine)->machine, "control"), "");
+    }
+    if (control[0] != '\0') {
+        qmp_server = qmp_server_new(machine, control, error);
+        if (qmp_server == NULL) {
+            return 2;
+        }
     }
     if (!machine_start(machine, error)) {
         return 2;

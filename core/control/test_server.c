@@ -3,105 +3,36 @@
 
 #include "base/error.h"
 #include "base/unix_socket.h"
+#include "control/stream.h"
 #include "control/test_commands.h"
 
-#include <errno.h>
-#include <glib-unix.h>
 #include <string.h>
 #include <unistd.h>
 
 #define LINE_MAX_BYTES (192u << 20) /* the longest legal request: 64 MiB as hexadecimal */
-#define READ_BYTES     65536
 
 struct TestServer {
     Machine *machine;
-    char *path;        /* of the listening socket, else NULL */
-    int listen_fd;
-    int fd;
-    GSource *accept_source, *read_source, *write_source, *output_source;
-    GString *in, *out;
+    Listener *listener; /* or NULL: it connected */
+    Stream *stream;     /* or NULL: nobody is there */
+    GString *in;
     TestCommands *commands;
 };
 
-static void
-drop_source(GSource **source)
-{
-    if (*source != NULL) {
-        g_source_destroy(*source);
-        g_clear_pointer(source, g_source_unref);
-    }
-}
-
-static void
-disconnect(TestServer *server)
-{
-    drop_source(&server->read_source);
-    drop_source(&server->write_source);
-    g_clear_pointer(&server->commands, test_commands_free);
-    g_string_truncate(server->in, 0);
-    g_string_truncate(server->out, 0);
-    if (server->fd >= 0) {
-        (void)close(server->fd);
-        server->fd = -1;
-    }
-    if (server->listen_fd < 0) {
-        machine_request(server->machine, MACHINE_REQUEST_QUIT, "test protocol",
-                        "the connection ended");
-    }
-}
-
-/* Lower than the loops' priority: what a request set in motion is done before the next one. */
-static GSource *
-watch(TestServer *server, int fd, GIOCondition condition, GUnixFDSourceFunc func)
-{
-    GSource *source = g_unix_fd_source_new(fd, condition);
-
-    g_source_set_priority(source, G_PRIORITY_DEFAULT_IDLE);
-    g_source_set_callback(source, G_SOURCE_FUNC(func), server, NULL);
-    (void)g_source_attach(source, machine_context(server->machine));
-    return source;
-}
-
-static gboolean writable(gint fd, GIOCondition condition, gpointer opaque);
-
-/* False when the connection is gone. */
 static bool
-flush(TestServer *server)
-{
-    while (server->out->len > 0) {
-        ssize_t written = write(server->fd, server->out->str, server->out->len);
-        if (written > 0) {
-            g_string_erase(server->out, 0, written);
-        } else if (errno == EAGAIN) {
-            if (server->write_source == NULL) {
-                server->write_source = watch(server, server->fd, G_IO_OUT, writable);
-            }
-            return true;
-        } else if (errno != EINTR) {
-            return false;
-        }
-    }
-    drop_source(&server->write_source);
-    return true;
-}
-
-static gboolean
-writable(gint fd, GIOCondition condition, gpointer opaque)
+received(void *opaque, const char *data, size_t length)
 {
     TestServer *server = opaque;
+    char *start, *end;
 
-    if (!flush(server)) {
-        disconnect(server);
+    if (server->in->len + length > LINE_MAX_BYTES) {
+        return false;
     }
-    return G_SOURCE_CONTINUE;
-}
-
-static void
-serve_lines(TestServer *server)
-{
-    char *start = server->in->str;
-    char *end;
-
+    g_string_append_len(server->in, data, (gssize)length);
+    if (memchr(data, '\n', length) == NULL) {
+        return true;
+    }
+    start = server->in->str;
     while ((end = memchr(start, '\n', server->in->len - (gsize)(start - server->in->str))) !=
            NULL) {
         *end = '\0';
@@ -109,134 +40,84 @@ serve_lines(TestServer *server)
         start = end + 1;
     }
     g_string_erase(server->in, 0, start - server->in->str);
-}
-
-static gboolean
-readable(gint fd, GIOCondition condition, gpointer opaque)
-{
-    TestServer *server = opaque;
-    char data[READ_BYTES];
-    ssize_t got = read(fd, data, sizeof(data));
-
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
-        return G_SOURCE_CONTINUE;
-    }
-    if (got <= 0 || server->in->len + (gsize)got > LINE_MAX_BYTES) {
-        disconnect(server);
-        return G_SOURCE_CONTINUE;
-    }
-    g_string_append_len(server->in, data, got);
-    if (memchr(data, '\n', (size_t)got) != NULL) {
-        serve_lines(server);
-    }
-    if (!flush(server)) {
-        disconnect(server);
-    }
-    return G_SOURCE_CONTINUE;
+    return true;
 }
 
 static void
-adopt(TestServer *server, int fd)
-{
-    server->fd = fd;
-    (void)g_unix_set_fd_nonblocking(fd, TRUE, NULL);
-    server->commands = test_commands_new(server->machine, server->out);
-    server->read_source = watch(server, fd, G_IO_IN | G_IO_HUP | G_IO_ERR, readable);
-}
-
-static gboolean
-acceptable(gint fd, GIOCondition condition, gpointer opaque)
+closed(void *opaque)
 {
     TestServer *server = opaque;
-    int client = unix_socket_accept(fd);
 
-    if (client >= 0 && server->fd >= 0) {
-        (void)close(client); /* one client at a time */
-    } else if (client >= 0) {
-        adopt(server, client);
+    g_clear_pointer(&server->commands, test_commands_free);
+    g_clear_pointer(&server->stream, stream_free);
+    g_string_truncate(server->in, 0);
+    if (server->listener == NULL) {
+        machine_request(server->machine, MACHINE_REQUEST_QUIT, "test protocol",
+                        "the connection ended");
     }
-    return G_SOURCE_CONTINUE;
 }
 
-/* Interrupts that come between requests (a completion) are sent as they come: a source that is ready
- * whenever there is output that no event of the socket will send. */
-typedef struct {
-    GSource source;
-    TestServer *server;
-} OutputSource;
-
-static gboolean
-output_waits(GSource *source)
+/* Below the loops' priority: what a request set in motion is done before the next one is read. */
+static void
+adopt(TestServer *server, int fd)
 {
-    const TestServer *server = ((OutputSource *)source)->server;
+    static const StreamFuncs funcs = { .received = received, .closed = closed };
 
-    return server->fd >= 0 && server->out->len > 0 && server->write_source == NULL;
+    server->stream = stream_new(machine_context(server->machine), fd, G_PRIORITY_DEFAULT_IDLE, 0,
+                                &funcs, server);
+    server->commands = test_commands_new(server->machine, stream_output(server->stream));
 }
 
-static gboolean
-output_prepare(GSource *source, gint *timeout)
+static void
+accepted(void *opaque, int fd)
 {
-    *timeout = -1;
-    return output_waits(source);
-}
+    TestServer *server = opaque;
 
-static gboolean
-output_dispatch(GSource *source, GSourceFunc callback, gpointer opaque)
-{
-    TestServer *server = ((OutputSource *)source)->server;
-
-    if (!flush(server)) {
-        disconnect(server);
+    if (server->stream != NULL) {
+        (void)close(fd); /* one client at a time */
+    } else {
+        adopt(server, fd);
     }
-    return G_SOURCE_CONTINUE;
 }
 
-static GSourceFuncs output_funcs = {
-    .prepare = output_prepare,
-    .check = output_waits,
-    .dispatch = output_dispatch,
-};
-
-static GSource *
-output_source_new(TestServer *server)
+static bool
+parse_where(const char *where, char **path, bool *listening, GError **error)
 {
-    GSource *source = g_source_new(&output_funcs, sizeof(OutputSource));
+    g_auto(GStrv) parts = g_strsplit(where, ",", 0);
+    const char *given = parts[0] != NULL ? parts[0] : "";
+    unsigned i;
 
-    ((OutputSource *)source)->server = server;
-    (void)g_source_attach(source, machine_context(server->machine));
-    return source;
+    for (i = 1; parts[0] != NULL && parts[i] != NULL; i++) {
+        if (strcmp(parts[i], "server") == 0 || strcmp(parts[i], "server=on") == 0) {
+            *listening = true;
+        } else if (strcmp(parts[i], "wait=off") != 0 && strcmp(parts[i], "nowait") != 0) {
+            g_set_error(error, BACKPLANE_ERROR, ERROR_CONFIG,
+                        "--test-socket: unknown option \"%s\" (known: server)", parts[i]);
+            return false;
+        }
+    }
+    *path = g_strdup(g_str_has_prefix(given, "unix:") ? given + strlen("unix:") : given);
+    return true;
 }
 
 TestServer *
 test_server_new(Machine *machine, const char *where, GError **error)
 {
     g_autoptr(TestServer) server = g_new0(TestServer, 1);
-    g_auto(GStrv) parts = g_strsplit(where, ",", 0);
-    const char *path = g_str_has_prefix(parts[0], "unix:") ? parts[0] + 5 : parts[0];
+    g_autofree char *path = NULL;
     bool listening = false;
-    unsigned i;
 
     server->machine = machine;
-    server->listen_fd = -1;
-    server->fd = -1;
     server->in = g_string_new(NULL);
-    server->out = g_string_new(NULL);
-    for (i = 1; parts[i] != NULL; i++) {
-        if (strcmp(parts[i], "server") == 0 || strcmp(parts[i], "server=on") == 0) {
-            listening = true;
-        } else if (strcmp(parts[i], "wait=off") != 0 && strcmp(parts[i], "nowait") != 0) {
-            g_set_error(error, BACKPLANE_ERROR, ERROR_CONFIG,
-                        "--test-socket: unknown option \"%s\" (known: server)", parts[i]);
-            return NULL;
-        }
+    if (!parse_where(where, &path, &listening, error)) {
+        return NULL;
     }
     if (listening) {
-        server->listen_fd = unix_socket_listen(path, 0600, error);
-        if (server->listen_fd < 0) {
+        server->listener =
+            listener_new(machine_context(machine), path, accepted, server, error);
+        if (server->listener == NULL) {
             return NULL;
         }
-        server->path = g_strdup(path);
-        server->accept_source = watch(server, server->listen_fd, G_IO_IN, acceptable);
     } else {
         int fd = unix_socket_connect(path, error);
         if (fd < 0) {
@@ -244,7 +125,6 @@ test_server_new(Machine *machine, const char *where, GError **error)
         }
         adopt(server, fd);
     }
-    server->output_source = output_source_new(server);
     return g_steal_pointer(&server);
 }
 
@@ -254,20 +134,9 @@ test_server_free(TestServer *server)
     if (server == NULL) {
         return;
     }
-    drop_source(&server->accept_source);
-    drop_source(&server->read_source);
-    drop_source(&server->write_source);
-    drop_source(&server->output_source);
     test_commands_free(server->commands);
-    if (server->fd >= 0) {
-        (void)close(server->fd);
-    }
-    if (server->listen_fd >= 0) {
-        (void)close(server->listen_fd);
-        (void)unlink(server->path);
-    }
-    g_free(server->path);
+    stream_free(server->stream);
+    listener_free(server->listener);
     g_string_free(server->in, TRUE);
-    g_string_free(server->out, TRUE);
     g_free(server);
 }
