@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define CUT_MARK_DOTS      3
 #define LINE_BYTES         1024
 #define SPEC_BYTES         512
 #define LIMIT_MESSAGES     10
@@ -118,7 +119,7 @@ static void G_GNUC_PRINTF(3, 0)
     replace_control_characters(line);
     size_t length = strlen(line);
     if (length == sizeof line - 1) {
-        memcpy(line + length - 3, "...", 3);
+        memset(line + length - CUT_MARK_DOTS, '.', CUT_MARK_DOTS);
     }
     line[length] = '\n'; /* takes the place of the NUL */
     write_all(line, length + 1);

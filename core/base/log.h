@@ -35,8 +35,4 @@ void log_write_limited(LogLimit *limit, LogLevel level, const char *topic, const
 #define log_warn(topic, ...)  log_write(LOG_WARN, (topic), __VA_ARGS__)
 #define log_info(topic, ...)  log_write(LOG_INFO, (topic), __VA_ARGS__)
 #define log_debug(topic, ...)                                                                      \
-    do {                                                                                           \
-        if (log_enabled(LOG_DEBUG, (topic))) {                                                     \
-            log_write(LOG_DEBUG, (topic), __VA_ARGS__);                                            \
-        }                                                                                          \
-    } while (0)
+    (log_enabled(LOG_DEBUG, (topic)) ? log_write(LOG_DEBUG, (topic), __VA_ARGS__) : (void)0)

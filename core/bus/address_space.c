@@ -1,78 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Dispatch of port and MMIO accesses.
+/* The map of an address space: regions, the flat table made of them, and how it is replaced.
  *
- * The way of an access: search the flat table, count oneself in as a user of the region found,
- * leave the table, enter the device. A search runs no foreign code and takes no lock, so the writer
- * that has replaced the table can wait for the searches that may still see the old one: they are
- * counted in `searching`, spread over cache lines by thread. It never waits for a device: a vCPU
- * that moves a BAR is itself inside one. Only region_free() waits until the region has no users.
- *
- * Sizes. A device declares the widths it takes as one call; each call is naturally aligned, as a
- * cycle on the bus is.
- *   - An access that is wider, unaligned or leaves the region is split, lowest address first, each
- *     part as wide as possible.
- *   - A read that is narrower than all widths reads the narrowest one around it and takes its bytes
- *     out (ISA and PCI: the device drives all lanes, the master looks at those it enabled).
- *   - A write that is narrower than all widths is lost. Filling the other lanes with zeros would
- *     change bytes the guest did not touch, and reading them first has side effects of its own.
- * That is what an 82441FX does with a byte write to CF8h, its dword register (data sheet 3.1.1). */
-#include "bus/address_space.h"
+ * The way of an access (address_access.c): search the flat table, count oneself in as a user of the
+ * region found, leave the table, enter the device. A search runs no foreign code and takes no lock,
+ * so the writer that has replaced the table can wait for the searches that may still see the old
+ * one: they are counted in `searching`, spread over cache lines by thread. It never waits for a
+ * device: a vCPU that moves a BAR is itself inside one. Only region_free() waits until the region
+ * has no users. */
+#include "bus/address_space_internal.h"
 
-#include "base/device_call.h"
 #include "base/error.h"
-#include "base/log.h"
-#include "bus/flat_table.h"
 
 #include <inttypes.h>
 #include <sched.h>
-#include <string.h>
 
-#define SHARD_COUNT      16
 #define SHARD_SHIFT      60 /* the top 4 bits of the hash */
-#define CACHE_LINE_BYTES 64
 #define SEARCH_SPINS     256
 #define FREE_WAIT_MIN_US 20
 #define FREE_WAIT_MAX_US 1000
 #define WIDTHS_VALID     0xfu
-#define BITS_PER_BYTE    8
 #define GOLDEN_RATIO_64  UINT64_C(0x9E3779B97F4A7C15)
-
-typedef struct {
-    uint32_t searching; /* threads that look at the table */
-} __attribute__((aligned(CACHE_LINE_BYTES))) ReaderShard;
-
-struct AddressSpace {
-    ReaderShard shards[SHARD_COUNT];
-    FlatTable *table; /* atomic; replaced as a whole */
-    uint64_t limit;
-    char *name;
-    GMutex lock;        /* protects: regions, their placement, the replacement of the table */
-    GPtrArray *regions; /* strongest first */
-};
-
-struct Region {
-    AddressSpace *space;
-    char *name;
-    const RegionOps *ops;
-    void *opaque;
-    GMutex *lock;
-    uint32_t widths;
-    int priority;
-    bool exclusive;
-    uint64_t length;
-    uint64_t base;  /* atomic; written under the space's lock */
-    bool enabled;   /* atomic; written under the space's lock */
-    uint32_t users; /* atomic: threads inside, or on their way */
-    void (*moved)(Region *region, void *opaque);
-    void *moved_opaque;
-};
-
-/* Where an address leads. The region is pinned: it is not freed before unpin(). */
-typedef struct {
-    Region *region; /* NULL: nobody answers */
-    uint64_t region_base;
-    uint64_t room; /* bytes up to the end of the range or of the hole */
-} Target;
 
 AddressSpace *
 address_space_new(const char *name, uint64_t limit)
@@ -136,8 +83,8 @@ search_end(ReaderShard *shard)
     __atomic_fetch_sub(&shard->searching, 1, __ATOMIC_RELEASE);
 }
 
-static Target
-pin(AddressSpace *space, uint64_t address)
+Target
+address_space_pin(AddressSpace *space, uint64_t address)
 {
     ReaderShard *shard = own_shard(space);
     const FlatTable *table = search_begin(space, shard);
@@ -158,8 +105,8 @@ pin(AddressSpace *space, uint64_t address)
     return target;
 }
 
-static void
-unpin(const Target *target)
+void
+address_space_unpin(const Target *target)
 {
     /* The last touch: the region may be gone after it. */
     __atomic_fetch_sub(&target->region->users, 1, __ATOMIC_RELEASE);
@@ -167,16 +114,23 @@ unpin(const Target *target)
 
 /* ---- changing the map ---- */
 
+/* Until the shard was empty once: whoever searches later sees the new table. */
+static void
+wait_for_shard(const ReaderShard *shard)
+{
+    unsigned spins = 0;
+    while (__atomic_load_n(&shard->searching, __ATOMIC_SEQ_CST) != 0) {
+        if (++spins > SEARCH_SPINS) {
+            (void)sched_yield(); /* a searching thread was preempted */
+        }
+    }
+}
+
 static void
 wait_for_searches(AddressSpace *space)
 {
     for (unsigned i = 0; i < SHARD_COUNT; i++) {
-        unsigned spins = 0;
-        while (__atomic_load_n(&space->shards[i].searching, __ATOMIC_SEQ_CST) != 0) {
-            if (++spins > SEARCH_SPINS) {
-                (void)sched_yield(); /* a searching thread was preempted */
-            }
-        }
+        wait_for_shard(&space->shards[i]);
     }
 }
 
@@ -373,218 +327,6 @@ region_set_moved(Region *region, void (*moved)(Region *region, void *opaque), vo
 {
     region->moved = moved;
     region->moved_opaque = opaque;
-}
-
-/* ---- accesses ---- */
-
-static uint64_t
-ones(unsigned size)
-{
-    return size >= sizeof(uint64_t) ? UINT64_MAX : (UINT64_C(1) << (size * BITS_PER_BYTE)) - 1;
-}
-
-static bool
-enter_device(DeviceCall *call, Region *region)
-{
-    if (device_call_enter(call, region->lock, region)) {
-        return true;
-    }
-    log_debug("bus", "%s: access from within a device's own access, not passed on", region->name);
-    return false;
-}
-
-static uint64_t
-call_read(Region *region, uint64_t offset, unsigned size)
-{
-    DeviceCall call;
-    if (!region->ops->read || !enter_device(&call, region)) {
-        return ones(size);
-    }
-    uint64_t value = region->ops->read(region->opaque, offset, size);
-    device_call_leave(&call);
-    return value & ones(size);
-}
-
-static void
-call_write(Region *region, uint64_t offset, unsigned size, uint64_t value)
-{
-    DeviceCall call;
-    if (!region->ops->write || !enter_device(&call, region)) {
-        return;
-    }
-    region->ops->write(region->opaque, offset, size, value & ones(size));
-    device_call_leave(&call);
-}
-
-/* The widest implemented access of at most length bytes that is aligned here; 0 if there is none.
- */
-static unsigned
-widest_aligned(const Region *region, uint64_t address, uint64_t length)
-{
-    for (unsigned width = sizeof(uint64_t); width > 0; width /= 2) {
-        if ((region->widths & width) && width <= length && address % width == 0) {
-            return width;
-        }
-    }
-    return 0;
-}
-
-static unsigned
-narrowest(const Region *region)
-{
-    return 1u << __builtin_ctz(region->widths);
-}
-
-/* Reads the bytes [address, address + *length) out of the narrowest access around them; *length is
- * cut at that access's end. */
-static uint64_t
-read_narrow(const Target *target, uint64_t address, unsigned *length)
-{
-    Region *region = target->region;
-    unsigned width = narrowest(region);
-    unsigned skip = address % width;
-    *length = MIN(*length, width - skip);
-    uint64_t start = address - skip;
-    if (start < target->region_base || region->length < width ||
-        start - target->region_base > region->length - width) {
-        return ones(*length); /* the register would stick out of the region */
-    }
-    uint64_t value = call_read(region, start - target->region_base, width);
-    return (value >> (skip * BITS_PER_BYTE)) & ones(*length);
-}
-
-/* Reads what one call can give; *length becomes the number of bytes it gave, at least 1. */
-static uint64_t
-read_part(AddressSpace *space, uint64_t address, unsigned *length)
-{
-    Target target = pin(space, address);
-    *length = (unsigned)MIN(*length, target.room);
-    if (!target.region) {
-        return ones(*length);
-    }
-    unsigned width = widest_aligned(target.region, address, *length);
-    uint64_t value;
-    if (width > 0) {
-        *length = width;
-        value = call_read(target.region, address - target.region_base, width);
-    } else {
-        value = read_narrow(&target, address, length);
-    }
-    unpin(&target);
-    return value;
-}
-
-static unsigned
-write_part(AddressSpace *space, uint64_t address, unsigned length, uint64_t value)
-{
-    Target target = pin(space, address);
-    length = (unsigned)MIN(length, target.room);
-    if (!target.region) {
-        return length;
-    }
-    unsigned width = widest_aligned(target.region, address, length);
-    if (width > 0) {
-        length = width;
-        call_write(target.region, address - target.region_base, width, value);
-    } else {
-        unsigned lane = narrowest(target.region);
-        length = MIN(length, lane - (unsigned)(address % lane));
-        log_debug("bus", "%s: write of %u bytes at 0x%" PRIx64 " is too narrow, dropped",
-                  target.region->name, length, address);
-    }
-    unpin(&target);
-    return length;
-}
-
-/* An access that would wrap around the top of the address space has no meaning on any bus. */
-static bool
-access_wraps(uint64_t address, unsigned size)
-{
-    return address > UINT64_MAX - size;
-}
-
-uint64_t
-address_space_read(AddressSpace *space, uint64_t address, unsigned size)
-{
-    if (access_wraps(address, size)) {
-        return ones(size);
-    }
-    uint64_t value = 0;
-    for (unsigned done = 0; done < size;) {
-        unsigned length = size - done;
-        uint64_t part = read_part(space, address + done, &length);
-        value |= part << (done * BITS_PER_BYTE);
-        done += length;
-    }
-    return value;
-}
-
-void
-address_space_write(AddressSpace *space, uint64_t address, unsigned size, uint64_t value)
-{
-    if (access_wraps(address, size)) {
-        return;
-    }
-    for (unsigned done = 0; done < size;) {
-        done += write_part(space, address + done, size - done, value >> (done * BITS_PER_BYTE));
-    }
-}
-
-/* The region takes count accesses of this size at this address in one call. */
-static bool
-takes_block(const Target *target, uint64_t address, unsigned size)
-{
-    return target->region && target->room >= size &&
-           widest_aligned(target->region, address, size) == size;
-}
-
-void
-address_space_read_block(AddressSpace *space, uint64_t address, unsigned size, uint32_t count,
-                         void *data)
-{
-    Target target = pin(space, address);
-    bool done = false;
-    if (takes_block(&target, address, size) && target.region->ops->read_block) {
-        DeviceCall call;
-        if (enter_device(&call, target.region)) {
-            target.region->ops->read_block(target.region->opaque, address - target.region_base,
-                                           size, count, data);
-            device_call_leave(&call);
-            done = true;
-        }
-    }
-    if (target.region) {
-        unpin(&target);
-    }
-    for (uint32_t i = 0; !done && i < count; i++) {
-        uint64_t value = address_space_read(space, address, size);
-        memcpy((uint8_t *)data + (size_t)i * size, &value, size);
-    }
-}
-
-void
-address_space_write_block(AddressSpace *space, uint64_t address, unsigned size, uint32_t count,
-                          const void *data)
-{
-    Target target = pin(space, address);
-    bool done = false;
-    if (takes_block(&target, address, size) && target.region->ops->write_block) {
-        DeviceCall call;
-        if (enter_device(&call, target.region)) {
-            target.region->ops->write_block(target.region->opaque, address - target.region_base,
-                                            size, count, data);
-            device_call_leave(&call);
-            done = true;
-        }
-    }
-    if (target.region) {
-        unpin(&target);
-    }
-    for (uint32_t i = 0; !done && i < count; i++) {
-        uint64_t value = 0;
-        memcpy(&value, (const uint8_t *)data + (size_t)i * size, size);
-        address_space_write(space, address, size, value);
-    }
 }
 
 /* ---- looking ---- */

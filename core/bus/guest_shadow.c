@@ -114,25 +114,32 @@ page_slot(const GuestMemory *memory, uint64_t gpa)
     return slot;
 }
 
+/* Makes the slot longer by the page behind it. False if that page is of another nature. */
+static bool
+extend_slot(const GuestMemory *memory, MemorySlot *slot, uint64_t gpa)
+{
+    MemorySlot next = page_slot(memory, gpa);
+    if (slot->length == 0 || next.length == 0) {
+        return slot->length == next.length;
+    }
+    if (next.hva != slot->hva + slot->length || next.readonly != slot->readonly) {
+        return false;
+    }
+    slot->length += next.length;
+    return true;
+}
+
 /* The slots the segment wants now, in address order; returns their number. */
 static unsigned
 wanted_slots(const GuestMemory *memory, MemorySlot wanted[SHADOW_PAGES])
 {
     unsigned count = 0;
-    uint64_t gpa = SHADOW_START;
-    while (gpa < SHADOW_END) {
+    for (uint64_t gpa = SHADOW_START; gpa < SHADOW_END;) {
         uint64_t end = segment_end(gpa);
         MemorySlot slot = page_slot(memory, gpa);
-        for (gpa += GUEST_PAGE_BYTES; gpa < end; gpa += GUEST_PAGE_BYTES) {
-            MemorySlot next = page_slot(memory, gpa);
-            bool same = slot.length == 0
-                            ? next.length == 0
-                            : next.hva == slot.hva + slot.length && next.readonly == slot.readonly;
-            if (!same) {
-                break;
-            }
-            slot.length += next.length;
-        }
+        do {
+            gpa += GUEST_PAGE_BYTES;
+        } while (gpa < end && extend_slot(memory, &slot, gpa));
         if (slot.length > 0) {
             wanted[count++] = slot;
         }

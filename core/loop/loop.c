@@ -31,29 +31,35 @@ open_engine(Loop *loop, const LoopEngineOps *ops, int *error)
 }
 
 static bool
+use_epoll(Loop *loop, GError **error)
+{
+    int code = 0;
+    if (open_engine(loop, loop_epoll_engine(), &code)) {
+        return true;
+    }
+    g_set_error(error, BACKPLANE_ERROR, ERROR_HOST, "loop %s: cannot use epoll: %s", loop->name,
+                g_strerror(-code));
+    return false;
+}
+
+static bool
 choose_engine(Loop *loop, LoopEngine engine, GError **error)
 {
-    int uring_error = 0;
-    int epoll_error = 0;
-    bool uring = engine != LOOP_ENGINE_EPOLL;
-    if (uring && open_engine(loop, loop_uring_engine(), &uring_error)) {
+    int code = 0;
+    if (engine == LOOP_ENGINE_EPOLL) {
+        return use_epoll(loop, error);
+    }
+    if (open_engine(loop, loop_uring_engine(), &code)) {
         return true;
     }
     if (engine == LOOP_ENGINE_URING) {
         g_set_error(error, BACKPLANE_ERROR, ERROR_HOST, "loop %s: io_uring is not available: %s",
-                    loop->name, g_strerror(-uring_error));
+                    loop->name, g_strerror(-code));
         return false;
     }
-    if (uring) {
-        log_debug("loop", "%s: io_uring is not available (%s), using epoll", loop->name,
-                  g_strerror(-uring_error));
-    }
-    if (!open_engine(loop, loop_epoll_engine(), &epoll_error)) {
-        g_set_error(error, BACKPLANE_ERROR, ERROR_HOST, "loop %s: cannot use epoll: %s", loop->name,
-                    g_strerror(-epoll_error));
-        return false;
-    }
-    return true;
+    log_debug("loop", "%s: io_uring is not available (%s), using epoll", loop->name,
+              g_strerror(-code));
+    return use_epoll(loop, error);
 }
 
 /* ---- life ---- */

@@ -110,18 +110,19 @@ struct Loop {
     void *engine;
     int wake_fd;
 
-    GMutex lock;   /* protects: all below */
-    GCond changed; /* a dispatch ended, a call was done, the loop stopped */
-    bool running;  /* atomic for loop_is_current() */
+    bool running; /* atomic for loop_is_current(); like all below protected by lock */
     bool stop;
-    pthread_t thread; /* valid while running */
     bool has_thread;
-    GSource *source; /* attached */
     bool sleeping;
-    uint64_t wake_at;        /* CLOCK_MONOTONIC, while sleeping */
-    unsigned waiters;        /* in loop_wait_locked(): waking is a system call even for nobody */
-    uint64_t dispatch_count; /* outermost ones that have ended */
+    GMutex lock;
+    GCond changed;    /* a dispatch ended, a call was done, the loop stopped */
+    pthread_t thread; /* valid while running */
+    GSource *source;  /* attached */
+    uint64_t wake_at; /* CLOCK_MONOTONIC, while sleeping */
+    unsigned waiters; /* in loop_wait_locked(): waking is a system call even for nobody */
+    int wall_fd;      /* a timerfd, which also tells when the wall clock jumps; -1 until needed */
     LoopDispatch *dispatch;  /* innermost */
+    uint64_t dispatch_count; /* outermost ones that have ended */
 
     GHashTable *fds; /* id -> LoopFd */
     uint64_t last_id;
@@ -129,9 +130,8 @@ struct Loop {
     GQueue timers; /* every LoopTimer, armed or not */
     LoopHeap heaps[CLOCK_SOURCE_COUNT];
     uint64_t timer_sequence;
-    int wall_fd; /* a timerfd, which also tells when the wall clock jumps; -1 until needed */
     LoopFd *wall_source;
-    uint64_t wall_deadline; /* what it is set to */
+    uint64_t wall_deadline; /* what wall_fd is set to */
 
     LoopDeferred *deferred_head;
     LoopDeferred **deferred_tail;
