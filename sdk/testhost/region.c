@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bp.region/1: dispatch of guest accesses, and doorbells. An access is cut at the edges of regions
- * and into widths the region takes; a region that takes only wider accesses is read whole and the
- * wanted bytes are picked out, and written with the other bytes zero. */
+/* bp.region/1: dispatch of guest accesses, and doorbells, by the core's rules: an access is cut at
+ * the edges of regions and into aligned pieces of widths that the region takes; a read narrower
+ * than all of them picks its bytes out of the narrowest, a write narrower than all of them is lost.
+ */
 #include "th.h"
 
 #include <stdlib.h>
@@ -94,47 +95,55 @@ region_widths(const struct th_region *region)
     return region->args.widths == 0 ? BP_WIDTH_1 : region->args.widths;
 }
 
-/* The width of the next call for `left` bytes at offset: the widest that fits and is aligned, else
- * the narrowest that the region takes at all. */
-static uint32_t
-call_width(const struct th_region *region, uint64_t offset, uint32_t left)
-{
-    uint32_t widths = region_widths(region);
-    uint32_t width;
-
-    /* An access of exactly that width goes through whole, aligned or not, as on a real bus. */
-    if ((left & (left - 1)) == 0 && (widths & left) != 0) {
-        return left;
-    }
-    for (width = 8; width > 0; width >>= 1) {
-        if ((widths & width) != 0 && width <= left && (offset & (width - 1)) == 0) {
-            return width;
-        }
-    }
-    for (width = 1; width < 8 && (widths & width) == 0; width <<= 1) {
-    }
-    return width;
-}
-
 static uint64_t
 width_mask(uint32_t width)
 {
     return width >= 8 ? UINT64_MAX : (UINT64_C(1) << (8 * width)) - 1;
 }
 
-static uint64_t
-region_read(struct th_region *region, uint64_t offset, uint32_t left, uint32_t *done)
+/* The widest width the region takes that is aligned here and no longer than length; 0: none. */
+static uint32_t
+widest_aligned(const struct th_region *region, uint64_t address, uint32_t length)
 {
-    uint32_t width = call_width(region, offset, left);
-    uint64_t at = width == left ? offset : offset & ~(uint64_t)(width - 1);
-    uint64_t skip = offset - at, value;
+    uint32_t width;
 
-    *done = width - (uint32_t)skip < left ? width - (uint32_t)skip : left;
-    if (region->ops.read == NULL) {
-        return width_mask(*done);
+    for (width = 8; width > 0; width >>= 1) {
+        if ((region_widths(region) & width) != 0 && width <= length && address % width == 0) {
+            return width;
+        }
     }
-    value = region->ops.read(region->args.opaque, at, width) & width_mask(width);
-    return (value >> (8 * skip)) & width_mask(*done);
+    return 0;
+}
+
+static uint32_t
+narrowest(const struct th_region *region)
+{
+    return region_widths(region) & (~region_widths(region) + 1);
+}
+
+static uint64_t
+region_read(struct th_region *region, uint64_t address, uint64_t offset, uint32_t *length)
+{
+    uint32_t width = widest_aligned(region, address, *length);
+    uint32_t skip = 0;
+    uint64_t value;
+
+    if (width == 0) {
+        width = narrowest(region);
+        skip = (uint32_t)(address % width);
+        *length = *length < width - skip ? *length : width - skip;
+        if (offset < skip || region->args.length < width ||
+            offset - skip > region->args.length - width) {
+            return width_mask(*length);
+        }
+    } else {
+        *length = width;
+    }
+    if (region->ops.read == NULL) {
+        return width_mask(*length);
+    }
+    value = region->ops.read(region->args.opaque, offset - skip, width) & width_mask(width);
+    return value >> (8 * skip);
 }
 
 static int
@@ -154,18 +163,27 @@ doorbell_ring(struct th_region *region, uint64_t offset, uint32_t width, uint64_
 }
 
 static void
-region_write(struct th_region *region, uint64_t offset, uint32_t left, uint64_t value,
-             uint32_t *done)
+region_write(struct th_region *region, uint64_t address, uint64_t offset, uint64_t value,
+             uint32_t *length)
 {
-    uint32_t width = call_width(region, offset, left);
-    uint64_t at = width == left ? offset : offset & ~(uint64_t)(width - 1);
-    uint64_t skip = offset - at;
+    uint32_t width = widest_aligned(region, address, *length);
 
-    *done = width - (uint32_t)skip < left ? width - (uint32_t)skip : left;
-    value &= width_mask(*done);
-    if (region->ops.write != NULL) {
-        region->ops.write(region->args.opaque, at, width, value << (8 * skip));
+    if (width == 0) {
+        width = narrowest(region) - (uint32_t)(address % narrowest(region));
+        *length = *length < width ? *length : width;
+        return; /* narrower than all it takes: lost */
     }
+    *length = width;
+    if (region->ops.write != NULL) {
+        region->ops.write(region->args.opaque, offset, width, value & width_mask(width));
+    }
+}
+
+static uint32_t
+room_left(const struct th_region *region, uint64_t offset, uint32_t length)
+{
+    return region->args.length - offset < length ? (uint32_t)(region->args.length - offset)
+                                                 : length;
 }
 
 uint64_t
@@ -183,9 +201,8 @@ th_space_read(struct th_host *th, uint32_t space, uint64_t address, uint32_t wid
         if (space == BP_SPACE_MMIO && th_msix_access(th, address + at, left, 0, &part)) {
             n = left;
         } else if (region != NULL) {
-            left = region->args.length - offset < left ? (uint32_t)(region->args.length - offset)
-                                                       : left;
-            part = region_read(region, offset, left, &n);
+            n = room_left(region, offset, left);
+            part = region_read(region, address + at, offset, &n);
         }
         value |= (part & width_mask(n)) << (8 * at);
     }
@@ -210,9 +227,8 @@ th_space_write(struct th_host *th, uint32_t space, uint64_t address, uint32_t wi
         } else if (region != NULL && at == 0 && doorbell_ring(region, offset, width, value)) {
             n = width;
         } else if (region != NULL) {
-            left = region->args.length - offset < left ? (uint32_t)(region->args.length - offset)
-                                                       : left;
-            region_write(region, offset, left, part, &n);
+            n = room_left(region, offset, left);
+            region_write(region, address + at, offset, part, &n);
         }
     }
     th_leave(th, before);
@@ -237,7 +253,7 @@ block_region(struct th_host *th, uint16_t port, uint32_t width, uint64_t *offset
     struct th_region *region = region_at(th, BP_SPACE_PIO, port, offset);
 
     if (region == NULL || *offset + width > region->args.length ||
-        (region_widths(region) & width) == 0) {
+        widest_aligned(region, port, width) != width) {
         return NULL;
     }
     return region;

@@ -17,7 +17,10 @@
  *   [control] the one control thread; calls into one instance never overlap.
  *   [vcpu]    any vCPU thread, or the control thread in the test protocol. For SERIAL and PER_QUEUE
  *             classes the core holds the instance's lock.
- *   [loop]    the loop thread named at registration. For SERIAL classes under the instance's lock.
+ *   [loop]    the loop thread named at registration. For SERIAL classes under the instance's lock; that
+ *             includes what a backend calls in its client (complete, receive ...), because the table
+ *             that a slot gets is the core's, which takes the lock and passes on. So a backend holds
+ *             no lock of its own that its [any] functions take while it calls its client.
  *   [any]     any thread; thread-safe; may be called under the caller's locks; never calls back.
  * Nothing may block longer than about a millisecond in [vcpu] or [loop]. No completion, timer or
  * descriptor callback is delivered inside a host call of the same instance. Instance locks never

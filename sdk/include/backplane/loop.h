@@ -61,7 +61,8 @@ struct bp_loop_host {
                      void *opaque) BP_MUST_CHECK;
     /* Starts a thread for work that must block. func returns soon after stop was called. name: at most
      * 15 characters count. id: unique in the instance among threads. stop: makes func return; called on
-     * the control thread at stop and before destroy(), after which the core joins the thread.
+     * the control thread by thread_stop and before destroy(), after which the core joins the thread. The
+     * thread goes on while the machine is stopped.
      * [control] -EEXIST: the id is in use. -EAGAIN: no more threads. */
     int32_t (*thread_start)(struct bp_instance *instance, uint32_t id, const char *name,
                             void (*func)(void *opaque), void (*stop)(void *opaque),

@@ -30,7 +30,11 @@ extern "C" {
 #define BP_REGION_DISABLED (1u << 1)
 
 /* What a region calls. offset: from the region's base. width: 1, 2, 4 or 8 bytes, one of the widths the
- * region declares; the core splits and joins others as the bus would. */
+ * region declares, at a guest address that is a multiple of it. The core splits what is wider, unaligned
+ * or leaves the region, lowest address first; takes the bytes of a read that is narrower than all widths
+ * out of the narrowest one around it; and drops a write that is narrower than all widths. An access that
+ * a device causes from within its own access (DMA to its own registers) is not passed on: it reads as
+ * all ones. */
 struct bp_region_ops {
     uint32_t size;
     uint32_t flags;
