@@ -288,6 +288,13 @@ loop_thread_stop(struct bp_instance *instance, uint32_t id)
     threads_stop(instance, &id);
 }
 
+static int32_t
+loop_is_current(struct bp_instance *instance, uint32_t loop)
+{
+    (void)th_call(instance, "loop.is_current", 0);
+    return loop < instance->th->loops && pthread_equal(pthread_self(), instance->th->control);
+}
+
 void
 th_threads_stop(struct bp_instance *instance)
 {
@@ -537,4 +544,5 @@ const struct bp_loop_host th_loop_table = {
     .defer = loop_defer,
     .thread_start = loop_thread_start,
     .thread_stop = loop_thread_stop,
+    .is_current = loop_is_current,
 };
