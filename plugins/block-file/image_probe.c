@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the host says about a file or device: statx(2), the block ioctls, and sysfs
+ * (Documentation/ABI/stable/sysfs-block). */
+#include "image.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#define MAX_BLOCK 65536u /* larger blocks than any device has */
+
+int64_t
+image_size(const struct image *image)
+{
+    struct stat status;
+    uint64_t bytes;
+
+    if (image->is_device) {
+        if (ioctl(image->fd, BLKGETSIZE64, &bytes) < 0) {
+            return -errno;
+        }
+        return bytes <= INT64_MAX ? (int64_t)bytes : -EFBIG;
+    }
+    return fstat(image->fd, &status) < 0 ? -errno : (int64_t)status.st_size;
+}
+
+static uint32_t
+power_of_two(uint64_t value, uint32_t fallback)
+{
+    return value > 0 && value <= MAX_BLOCK && (value & (value - 1)) == 0 ? (uint32_t)value
+                                                                         : fallback;
+}
+
+/* A number from the queue directory of the disk that a device number belongs to: of the disk
+ * itself, or of the one a partition is part of. UINT64_MAX if there is none (btrfs, NFS, a
+ * sandbox). */
+static uint64_t
+queue_number(dev_t device, const char *name)
+{
+    static const char *const places[] = {"", "../"};
+    uint64_t value = UINT64_MAX;
+    uint32_t i;
+
+    for (i = 0; i < 2 && value == UINT64_MAX; i++) {
+        char path[128];
+        FILE *file;
+
+        (void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%squeue/%s", major(device),
+                       minor(device), places[i], name);
+        file = fopen(path, "re");
+        if (file == NULL) {
+            continue;
+        }
+        if (fscanf(file, "%" SCNu64, &value) != 1) {
+            value = UINT64_MAX;
+        }
+        (void)fclose(file);
+    }
+    return value;
+}
+
+/* Direct I/O of a file on a kernel before 6.1: the smallest read that is not refused. */
+static uint32_t
+try_direct_reads(const struct image *image)
+{
+    uint32_t align;
+    void *memory;
+
+    if (posix_memalign(&memory, 4096, 4096) != 0) {
+        return 4096;
+    }
+    for (align = IMAGE_SECTOR; align < 4096; align *= 2) {
+        if (pread(image->fd, memory, align, 0) >= 0) {
+            break;
+        }
+    }
+    free(memory);
+    return align;
+}
+
+/* Returns 0, or -EINVAL: no direct I/O. */
+static int32_t
+probe_direct(struct image *image)
+{
+    int sector = 0;
+
+    image->offset_align = 0;
+#ifdef STATX_DIOALIGN
+    {
+        struct statx status;
+
+        memset(&status, 0, sizeof(status));
+        if (statx(image->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) == 0 &&
+            (status.stx_mask & STATX_DIOALIGN) != 0) {
+            if (status.stx_dio_offset_align == 0) {
+                return -EINVAL;
+            }
+            image->offset_align = power_of_two(status.stx_dio_offset_align, 4096);
+            image->memory_align = power_of_two(status.stx_dio_mem_align, 4096);
+        }
+    }
+#endif
+    if (image->offset_align == 0) {
+        if (image->is_device && ioctl(image->fd, BLKSSZGET, &sector) == 0 && sector > 0) {
+            image->offset_align = power_of_two((uint64_t)sector, 4096);
+        } else {
+            image->offset_align = try_direct_reads(image);
+        }
+        image->memory_align = image->offset_align;
+    }
+    if (image->offset_align < IMAGE_SECTOR) {
+        image->offset_align = IMAGE_SECTOR; /* requests are never smaller */
+    }
+    return 0;
+}
+
+static void
+probe_device(struct image *image, dev_t device)
+{
+    unsigned int physical = 0, optimal = 0;
+    int logical = 0;
+    uint64_t grain;
+
+    (void)ioctl(image->fd, BLKSSZGET, &logical);
+    (void)ioctl(image->fd, BLKPBSZGET, &physical);
+    (void)ioctl(image->fd, BLKIOOPT, &optimal);
+    image->logical_block = power_of_two((uint64_t)(logical > 0 ? logical : 0), IMAGE_SECTOR);
+    image->physical_block = power_of_two(physical, image->logical_block);
+    image->optimal_io = optimal;
+    grain = queue_number(device, "discard_granularity");
+    image->discard_granularity = grain <= UINT32_MAX ? (uint32_t)grain : 0;
+}
+
+static void
+probe_file(struct image *image, const struct stat *status)
+{
+    uint64_t block = status->st_blksize > 0 ? (uint64_t)status->st_blksize : IMAGE_SECTOR;
+
+    /* The page cache works in pages even where the file system says that it likes larger pieces. */
+    block = block < 4096 ? block : 4096;
+    image->logical_block = 1;
+    image->physical_block = power_of_two(block, 4096);
+    image->optimal_io = 0;
+    image->discard_granularity = image->physical_block;
+}
+
+static int32_t
+apply_options(struct image *image, dev_t device)
+{
+    const char *rotational = image_text(image, "rotational");
+    uint64_t block = image_number(image, "physical_block_size");
+
+    if (block != 0) {
+        if (block < IMAGE_SECTOR || power_of_two(block, 0) == 0) {
+            return image_fail(image, -EINVAL, "physical_block_size",
+                              "physical_block_size must be a power of two from 512 to 65536, not "
+                              "%" PRIu64,
+                              block);
+        }
+        image->physical_block = (uint32_t)block;
+    }
+    if (strcmp(rotational, "auto") == 0) {
+        image->rotational = queue_number(device, "rotational") == 1;
+    } else {
+        image->rotational = strcmp(rotational, "on") == 0;
+    }
+    return 0;
+}
+
+static int32_t
+check_writable(const struct image *image)
+{
+    int readonly = 0;
+
+    if (image->is_device && !image->readonly && ioctl(image->fd, BLKROGET, &readonly) == 0 &&
+        readonly) {
+        return image_fail(image, -EROFS, "path", "'%s' is a read-only device: set readonly = true",
+                          image->path);
+    }
+    return 0;
+}
+
+int32_t
+image_probe(struct image *image)
+{
+    struct stat status;
+    int32_t result = check_writable(image);
+
+    if (result != 0) {
+        return result;
+    }
+    if (fstat(image->fd, &status) < 0) {
+        return image_fail(image, -errno, "path", "cannot ask about '%s'", image->path);
+    }
+    if (image->is_device) {
+        probe_device(image, status.st_rdev);
+    } else {
+        probe_file(image, &status);
+    }
+    image->offset_align = 1;
+    image->memory_align = 1;
+    if (image->direct && probe_direct(image) != 0) {
+        return image_fail(image, -EINVAL, "cache",
+                          "'%s' cannot be read and written directly: set cache = \"writeback\"",
+                          image->path);
+    }
+    if (image->physical_block < image->offset_align) {
+        image->physical_block = image->offset_align;
+    }
+    return apply_options(image, image->is_device ? status.st_rdev : status.st_dev);
+}
