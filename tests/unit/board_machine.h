@@ -73,11 +73,12 @@ machine_stop(Machine *machine)
     parts_done(&machine->parts);
 }
 
-/* A fw_cfg file by the ports, as firmware finds it; NULL: not in the directory. */
+/* A fw_cfg file by the ports, as firmware finds it; empty: not in the directory. */
 static inline GByteArray *
 machine_fw_cfg_file(Machine *machine, const char *name)
 {
     Parts *parts = &machine->parts;
+    GByteArray *data = g_byte_array_new();
     uint32_t count = 0;
 
     parts_out16(parts, 0x510, 0x19);
@@ -90,14 +91,21 @@ machine_fw_cfg_file(Machine *machine, const char *name)
         if (strcmp((const char *)entry + 8, name) == 0) {
             uint32_t size = (uint32_t)entry[0] << 24 | (uint32_t)entry[1] << 16 |
                             (uint32_t)entry[2] << 8 | entry[3];
-            GByteArray *data = g_byte_array_new();
             g_byte_array_set_size(data, size);
             parts_out16(parts, 0x510, (uint16_t)(entry[4] << 8 | entry[5]));
             address_space_read_block(parts->bus.pio, 0x511, 1, size, data->data);
-            return data;
+            break;
         }
     }
-    return NULL;
+    return data;
+}
+
+static inline bool
+machine_has_fw_cfg_file(Machine *machine, const char *name)
+{
+    g_autoptr(GByteArray) data = machine_fw_cfg_file(machine, name);
+
+    return data->len > 0;
 }
 
 static inline uint64_t
