@@ -174,18 +174,21 @@ msi_vector_new(void *opaque, GError **error)
         kvm_error(error, "cannot make an eventfd for an interrupt vector", -errno);
         return NULL;
     }
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&vm->route_lock);
-    unsigned gsi = find_free_gsi_locked(vm);
-    if (gsi == vm->gsi_limit) {
+    g_autofree MsiVector *vector = g_new0(MsiVector, 1);
+    g_mutex_lock(&vm->route_lock);
+    vector->gsi = find_free_gsi_locked(vm);
+    bool found = vector->gsi < vm->gsi_limit;
+    if (found) {
+        vm->vectors[vector->gsi] = vector;
+    }
+    g_mutex_unlock(&vm->route_lock);
+    if (!found) {
         g_set_error(error, BACKPLANE_ERROR, ERROR_HOST,
                     "no interrupt vector left: this host's KVM routes %u", vm->gsi_limit);
         return NULL;
     }
-    MsiVector *vector = g_new0(MsiVector, 1);
-    vector->gsi = gsi;
-    vector->fd = fd_steal(&fd);
-    vm->vectors[gsi] = vector;
-    return vector;
+    vector->fd = fd_steal(&fd); /* not routed yet: nobody looks at it */
+    return g_steal_pointer(&vector);
 }
 
 static void
