@@ -10,270 +10,14 @@
 #include "board/mc146818.h"
 
 #include "board/chip.h"
+#include "board/mc146818_private.h"
 #include "board/rtc_calendar.h"
 
-#include <string.h>
-
-#define NS_PER_S        UINT64_C(1000000000)
-#define CRYSTAL_HZ      UINT64_C(32768)
-#define HALF_SECOND_NS  (NS_PER_S / 2)
-#define UIP_NS          UINT64_C(244140) /* tBUC: UIP leads the update by 244 us */
-#define RTC_GSI         8
-#define BANK_CELLS      0x80u
-#define NO_SECOND       UINT64_MAX
-#define ALARM_DONT_CARE 0xC0u
-#define FIELD_ANY       (-1)
-#define FIELD_NEVER     (-2)
-
-enum {
-    CELL_SECONDS = 0x00,
-    CELL_SECONDS_ALARM = 0x01,
-    CELL_MINUTES = 0x02,
-    CELL_MINUTES_ALARM = 0x03,
-    CELL_HOURS = 0x04,
-    CELL_HOURS_ALARM = 0x05,
-    CELL_DAY_OF_WEEK = 0x06,
-    CELL_DAY = 0x07,
-    CELL_MONTH = 0x08,
-    CELL_YEAR = 0x09,
-    CELL_A = 0x0A,
-    CELL_B = 0x0B,
-    CELL_C = 0x0C,
-    CELL_D = 0x0D,
-    CELL_CENTURY = 0x32,
-};
-
-enum {
-    A_UIP = 0x80,
-    A_DV_SHIFT = 4,
-    A_DV_LAST_RUNNING = 2, /* 0-2 choose the time base, 3-5 are test modes, 6-7 divider reset */
-    A_RS_MASK = 0x0F,
-    B_SET = 0x80,
-    B_PIE = 0x40,
-    B_AIE = 0x20,
-    B_UIE = 0x10,
-    B_SQWE = 0x08,
-    B_DM = 0x04,
-    B_24H = 0x02,
-    B_DSE = 0x01,
-    C_IRQF = 0x80,
-    C_PF = 0x40,
-    C_AF = 0x20,
-    C_UF = 0x10,
-    C_SOURCES = C_PF | C_AF | C_UF,
-    D_VRT = 0x80,
-    HOUR_PM = 0x80,
-};
-
-struct Mc146818 {
-    GMutex lock; /* protects everything below */
-    Region *regions[2];
-    IrqSource *irq;
-    Loop *loop;
-    VirtualClock *clock;
-    ClockSource source;
-    LoopTimer *second_timer;   /* update-ended, alarm and daylight changes; on `source` */
-    LoopTimer *periodic_timer; /* on the virtual clock, whatever `source` is */
-    uint8_t cells[MC146818_CELLS];
-    uint8_t index, extended_index;
-    bool nmi_masked;
-    uint64_t phase_ns; /* below one second */
-    int64_t offset_s;
-    int64_t seen_s;        /* events are noted up to and including this second */
-    uint64_t cells_at;     /* the raw second the time cells show, or NO_SECOND */
-    unsigned weekday_bias; /* the day of week is a counter of its own */
-    int64_t change_done;   /* the daylight change made last: October's must not repeat */
-    uint64_t period_clock; /* crystal clock of the last periodic tick */
-};
-
-/* Time as a function of the clock ------------------------------------------------------------- */
-
-static uint64_t
-source_now(const Mc146818 *chip)
-{
-    return clock_source_now(chip->source, chip->clock);
-}
-
-static uint64_t
-raw_second(const Mc146818 *chip, uint64_t now_ns, uint64_t *fraction_ns)
-{
-    uint64_t rest = now_ns % NS_PER_S + chip->phase_ns;
-
-    *fraction_ns = rest % NS_PER_S;
-    return now_ns / NS_PER_S + rest / NS_PER_S;
-}
-
-static int64_t
-current_second(const Mc146818 *chip, uint64_t *fraction_ns)
-{
-    return (int64_t)raw_second(chip, source_now(chip), fraction_ns) + chip->offset_s;
-}
-
-static bool
-divider_running(const Mc146818 *chip)
-{
-    /* All three time bases count alike: a PC has one crystal, 32.768 kHz, and software that clears
-     * the DV bits expects the clock to go on. */
-    return (chip->cells[CELL_A] & ~A_UIP) >> A_DV_SHIFT <= A_DV_LAST_RUNNING;
-}
-
-static bool
-counting(const Mc146818 *chip)
-{
-    return divider_running(chip) && (chip->cells[CELL_B] & B_SET) == 0;
-}
-
-/* Register formats ---------------------------------------------------------------------------- */
-
-static uint8_t
-encode(const Mc146818 *chip, unsigned value)
-{
-    return (uint8_t)((chip->cells[CELL_B] & B_DM) != 0 ? value : (value / 10) << 4 | value % 10);
-}
-
-static unsigned
-decode(const Mc146818 *chip, uint8_t value)
-{
-    return (chip->cells[CELL_B] & B_DM) != 0 ? value : (value >> 4) * 10u + (value & 0x0Fu);
-}
-
-static uint8_t
-encode_hour(const Mc146818 *chip, unsigned hour)
-{
-    if ((chip->cells[CELL_B] & B_24H) != 0) {
-        return encode(chip, hour);
-    }
-    return (uint8_t)(encode(chip, hour % 12 == 0 ? 12 : hour % 12) | (hour >= 12 ? HOUR_PM : 0));
-}
-
-static unsigned
-decode_hour(const Mc146818 *chip, uint8_t value)
-{
-    if ((chip->cells[CELL_B] & B_24H) != 0) {
-        return decode(chip, value);
-    }
-    return decode(chip, value & (uint8_t)~HOUR_PM) % 12 + ((value & HOUR_PM) != 0 ? 12 : 0);
-}
-
-/* Writes the current time into the time cells, unless they show it already (or are held). */
-static void
-refresh_cells(Mc146818 *chip)
-{
-    uint64_t fraction;
-    uint64_t raw = raw_second(chip, source_now(chip), &fraction);
-    RtcDate date;
-    int64_t year;
-
-    if (!counting(chip) || raw == chip->cells_at) {
-        return;
-    }
-    date = rtc_date_from_seconds((int64_t)raw + chip->offset_s);
-    year = ((date.year % 10000) + 10000) % 10000;
-    chip->cells[CELL_SECONDS] = encode(chip, date.second);
-    chip->cells[CELL_MINUTES] = encode(chip, date.minute);
-    chip->cells[CELL_HOURS] = encode_hour(chip, date.hour);
-    chip->cells[CELL_DAY_OF_WEEK] = encode(chip, (date.day_of_week + chip->weekday_bias) % 7 + 1);
-    chip->cells[CELL_DAY] = encode(chip, date.day);
-    chip->cells[CELL_MONTH] = encode(chip, date.month);
-    chip->cells[CELL_YEAR] = encode(chip, (unsigned)(year % 100));
-    chip->cells[CELL_CENTURY] = encode(chip, (unsigned)(year / 100));
-    chip->cells_at = raw;
-}
-
-/* Takes the time from the cells; they stay as written until the next update. */
-static void
-load_cells(Mc146818 *chip)
-{
-    uint64_t fraction;
-    uint64_t raw = raw_second(chip, source_now(chip), &fraction);
-    RtcDate date = {
-        .year =
-            decode(chip, chip->cells[CELL_CENTURY]) * 100 + decode(chip, chip->cells[CELL_YEAR]),
-        .month = decode(chip, chip->cells[CELL_MONTH]),
-        .day = decode(chip, chip->cells[CELL_DAY]),
-        .hour = decode_hour(chip, chip->cells[CELL_HOURS]),
-        .minute = decode(chip, chip->cells[CELL_MINUTES]),
-        .second = decode(chip, chip->cells[CELL_SECONDS]),
-    };
-    int64_t seconds = rtc_date_to_seconds(&date);
-    unsigned weekday = decode(chip, chip->cells[CELL_DAY_OF_WEEK]) % 7;
-
-    date = rtc_date_from_seconds(seconds);
-    chip->weekday_bias = (weekday + 13 - date.day_of_week) % 7;
-    chip->offset_s = seconds - (int64_t)raw;
-    chip->seen_s = seconds;
-    chip->cells_at = raw;
-    chip->change_done = INT64_MIN;
-}
-
-/* Alarm --------------------------------------------------------------------------------------- */
-
-/* Which of the values 0..count-1 shows as `raw`: the chip compares bytes, not numbers. */
-static int
-alarm_field(const Mc146818 *chip, uint8_t cell, unsigned count)
-{
-    uint8_t raw = chip->cells[cell];
-
-    if ((raw & ALARM_DONT_CARE) == ALARM_DONT_CARE) {
-        return FIELD_ANY;
-    }
-    for (unsigned value = 0; value < count; value++) {
-        uint8_t shown = cell == CELL_HOURS_ALARM ? encode_hour(chip, value) : encode(chip, value);
-        if (shown == raw) {
-            return (int)value;
-        }
-    }
-    return FIELD_NEVER;
-}
-
-/* First value >= from that the field matches, or -1. */
-static int
-field_from(int field, int from, int count)
-{
-    if (field == FIELD_ANY) {
-        return from < count ? from : -1;
-    }
-    return field >= from ? field : -1;
-}
-
-/* First second of the day >= from that matches, or -1. */
-static int
-alarm_in_day(const int fields[3], int from)
-{
-    int from_hour = from / 3600, from_minute = from / 60 % 60, from_second = from % 60;
-
-    for (int h = field_from(fields[0], from_hour, 24); h >= 0;
-         h = field_from(fields[0], h + 1, 24)) {
-        int m = field_from(fields[1], h == from_hour ? from_minute : 0, 60);
-        for (; m >= 0; m = field_from(fields[1], m + 1, 60)) {
-            bool first = h == from_hour && m == from_minute;
-            int s = field_from(fields[2], first ? from_second : 0, 60);
-            if (s >= 0) {
-                return (h * 60 + m) * 60 + s;
-            }
-        }
-    }
-    return -1;
-}
-
-/* First second later than `after` at which the alarm matches; INT64_MAX: never. */
-static int64_t
-next_alarm(const Mc146818 *chip, int64_t after)
-{
-    const int fields[3] = {alarm_field(chip, CELL_HOURS_ALARM, 24),
-                           alarm_field(chip, CELL_MINUTES_ALARM, 60),
-                           alarm_field(chip, CELL_SECONDS_ALARM, 60)};
-    RtcDate date = rtc_date_from_seconds(after + 1);
-    int in_day = (int)((date.hour * 60 + date.minute) * 60 + date.second);
-    int64_t midnight = after + 1 - in_day;
-    int match = alarm_in_day(fields, in_day);
-
-    if (match >= 0) {
-        return midnight + match;
-    }
-    match = alarm_in_day(fields, 0);
-    return match >= 0 ? midnight + RTC_SECONDS_PER_DAY + match : INT64_MAX;
-}
+#define CRYSTAL_HZ     UINT64_C(32768)
+#define HALF_SECOND_NS (NS_PER_S / 2)
+#define UIP_NS         UINT64_C(244140) /* tBUC: UIP leads the update by 244 us */
+#define RTC_GSI        8
+#define BANK_CELLS     0x80u
 
 /* Periodic tap -------------------------------------------------------------------------------- */
 
@@ -296,7 +40,7 @@ period_clocks(const Mc146818 *chip)
 {
     unsigned rs = chip->cells[CELL_A] & A_RS_MASK;
 
-    if (rs == 0 || !divider_running(chip)) {
+    if (rs == 0 || !rtc_divider_running(chip)) {
         return 0;
     }
     return UINT64_C(1) << ((rs <= 2 ? rs + 7 : rs) - 1);
@@ -321,7 +65,7 @@ note_seconds(Mc146818 *chip, int64_t last)
 {
     if (chip->seen_s < last) {
         chip->cells[CELL_C] |= C_UF;
-        if (next_alarm(chip, chip->seen_s) <= last) {
+        if (rtc_next_alarm(chip, chip->seen_s) <= last) {
             chip->cells[CELL_C] |= C_AF;
         }
     }
@@ -340,9 +84,9 @@ note_events(Mc146818 *chip)
         chip->period_clock = clocks - (clocks - chip->period_clock) % period;
         chip->cells[CELL_C] |= C_PF;
     }
-    if (counting(chip)) {
+    if (rtc_counting(chip)) {
         int32_t delta = 0;
-        int64_t now = current_second(chip, &fraction);
+        int64_t now = rtc_current_second(chip, &fraction);
         int64_t change = next_change(chip, chip->seen_s, &delta);
         /* Two changes a year at most, and a clock of 64 bits of nanoseconds: this ends. */
         while (change <= now) {
@@ -373,21 +117,21 @@ static void
 arm_second_timer(Mc146818 *chip)
 {
     uint64_t fraction;
-    int64_t now_s = current_second(chip, &fraction);
+    int64_t now_s = rtc_current_second(chip, &fraction);
     int64_t event = INT64_MAX;
     int32_t delta;
 
     if ((chip->cells[CELL_B] & B_UIE) != 0) {
         event = now_s + 1;
     } else if ((chip->cells[CELL_B] & B_AIE) != 0) {
-        event = MIN(next_alarm(chip, now_s), next_change(chip, now_s, &delta));
+        event = MIN(rtc_next_alarm(chip, now_s), next_change(chip, now_s, &delta));
     }
-    if (event == INT64_MAX || !counting(chip)) {
+    if (event == INT64_MAX || !rtc_counting(chip)) {
         loop_timer_cancel(chip->second_timer);
         return;
     }
     loop_timer_arm(chip->second_timer,
-                   source_now(chip) + (uint64_t)(event - now_s) * NS_PER_S - fraction);
+                   rtc_source_now(chip) + (uint64_t)(event - now_s) * NS_PER_S - fraction);
 }
 
 static void
@@ -431,36 +175,36 @@ timer_fired(void *opaque)
 static void
 write_a(Mc146818 *chip, uint8_t value)
 {
-    bool was_running = divider_running(chip);
-    bool was_counting = counting(chip);
+    bool was_running = rtc_divider_running(chip);
+    bool was_counting = rtc_counting(chip);
 
-    refresh_cells(chip);
+    rtc_refresh_cells(chip);
     chip->cells[CELL_A] = value & (uint8_t)~A_UIP;
-    if (!was_running && divider_running(chip)) {
+    if (!was_running && rtc_divider_running(chip)) {
         /* Released from reset, the first update comes after half a second (data sheet, "Divider
          * control"), and the taps start from zero. */
-        uint64_t within = source_now(chip) % NS_PER_S;
+        uint64_t within = rtc_source_now(chip) % NS_PER_S;
         chip->phase_ns = (NS_PER_S + HALF_SECOND_NS - within) % NS_PER_S;
         chip->period_clock = clocks_from_ns(virtual_clock_now(chip->clock));
     }
-    if (!was_counting && counting(chip)) {
-        load_cells(chip);
+    if (!was_counting && rtc_counting(chip)) {
+        rtc_load_cells(chip);
     }
 }
 
 static void
 write_b(Mc146818 *chip, uint8_t value)
 {
-    bool was_counting = counting(chip);
+    bool was_counting = rtc_counting(chip);
     uint8_t changed = chip->cells[CELL_B] ^ value;
 
-    refresh_cells(chip); /* in the old format */
+    rtc_refresh_cells(chip); /* in the old format */
     if ((value & B_SET) != 0) {
         value &= (uint8_t)~B_UIE;
     }
     chip->cells[CELL_B] = value;
-    if (!was_counting && counting(chip)) {
-        load_cells(chip);
+    if (!was_counting && rtc_counting(chip)) {
+        rtc_load_cells(chip);
     } else if ((changed & (B_DM | B_24H)) != 0) {
         chip->cells_at = NO_SECOND;
     }
@@ -482,10 +226,10 @@ write_cell(Mc146818 *chip, uint8_t cell, uint8_t value)
     }
     note_events(chip);
     if (is_time_cell(cell)) {
-        refresh_cells(chip);
+        rtc_refresh_cells(chip);
         chip->cells[cell] = value;
-        if (counting(chip)) {
-            load_cells(chip);
+        if (rtc_counting(chip)) {
+            rtc_load_cells(chip);
         }
     } else if (cell == CELL_A) {
         write_a(chip, value);
@@ -502,8 +246,8 @@ read_a(Mc146818 *chip)
 {
     uint64_t fraction;
 
-    (void)current_second(chip, &fraction);
-    if (counting(chip) && NS_PER_S - fraction <= UIP_NS) {
+    (void)rtc_current_second(chip, &fraction);
+    if (rtc_counting(chip) && NS_PER_S - fraction <= UIP_NS) {
         return chip->cells[CELL_A] | A_UIP;
     }
     return chip->cells[CELL_A];
@@ -518,7 +262,7 @@ read_cell(Mc146818 *chip, uint8_t cell)
         return chip->cells[cell];
     }
     note_events(chip);
-    refresh_cells(chip);
+    rtc_refresh_cells(chip);
     value = cell == CELL_A ? read_a(chip) : chip->cells[cell];
     if (cell == CELL_C) {
         update_irq(chip); /* an event noted just now counts before the read clears it */
@@ -642,7 +386,7 @@ mc146818_new(const Mc146818Args *args, GError **error)
     chip->cells[CELL_D] = D_VRT;
     chip->cells_at = NO_SECOND;
     chip->change_done = INT64_MIN;
-    chip->seen_s = current_second(chip, &fraction);
+    chip->seen_s = rtc_current_second(chip, &fraction);
     chip->irq = irq_source_new(args->irqs, RTC_GSI);
     chip->second_timer = loop_timer_new(args->loop, args->source, &chip->lock, timer_fired, chip);
     chip->periodic_timer =
