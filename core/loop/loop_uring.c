@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <liburing.h>
+#include <poll.h>
+#include <unistd.h>
 
 #define RING_ENTRIES  64
 #define NS_PER_SECOND 1000000000
@@ -14,7 +16,6 @@
 typedef struct {
     struct io_uring ring;
     int wake_fd;
-    uint64_t wake_value; /* where the kernel puts the eventfd's count */
     bool wake_armed;
     GPtrArray *arming;  /* of LoopFd: to be polled; under loop->lock */
     GArray *cancelling; /* of uint64_t: polls to be called off; under loop->lock */
@@ -147,7 +148,7 @@ uring_prepare(void *opaque)
     }
     struct io_uring_sqe *sqe = engine->wake_armed ? NULL : next_request(engine);
     if (sqe) {
-        io_uring_prep_read(sqe, engine->wake_fd, &engine->wake_value, sizeof engine->wake_value, 0);
+        io_uring_prep_poll_add(sqe, engine->wake_fd, POLLIN);
         io_uring_sqe_set_data64(sqe, LOOP_ID_WAKE);
         engine->wake_armed = true;
     }
@@ -170,6 +171,8 @@ take_completion(UringEngine *engine, const struct io_uring_cqe *cqe, LoopReady *
         return false;
     }
     if (cqe->user_data == LOOP_ID_WAKE) {
+        uint64_t value;
+        (void)!read(engine->wake_fd, &value, sizeof value);
         engine->wake_armed = false;
         return false;
     }
