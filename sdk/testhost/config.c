@@ -337,31 +337,67 @@ nth_value(const char *list, uint32_t n)
     return value;
 }
 
-/* Whether a living instance of the class uses the n-th set of values. */
+/* The row of the per-instance defaults whose first option has this value; -1: none. */
 static int
-deal_is_taken(const struct parse *parse, const struct bp_prop *props, uint32_t n)
+deal_row(const struct bp_prop *key, const struct bp_node *value)
+{
+    int row = 0;
+    char *text;
+
+    for (; (text = nth_value(key->def, (uint32_t)row)) != NULL; row++) {
+        uint64_t number;
+        int same = value->type == BP_NODE_INT
+                       ? text_number(text, &number) == 0 && number == value->integer
+                       : value->text != NULL && strcmp(text, value->text) == 0;
+        free(text);
+        if (same) {
+            return row;
+        }
+    }
+    return -1;
+}
+
+static int
+deal_is_taken(const struct parse *parse, const struct bp_prop *key, int row)
 {
     const struct bp_instance *other;
-    const struct bp_prop *prop;
 
     for (other = parse->th->instances; other != NULL; other = other->next) {
-        if (other->destroyed || other->config == NULL ||
-            strcmp(other->class.name, parse->class->name) != 0) {
-            continue;
-        }
-        for (prop = props; prop->name != NULL; prop++) {
-            const struct bp_node *node = node_find(other->config, prop->name);
-            char *value = prop->flags & BP_PROP_PER_INSTANCE ? nth_value(prop->def, n) : NULL;
-            uint64_t number;
-            int taken = value != NULL && node != NULL && text_number(value, &number) == 0 &&
-                        node->type == BP_NODE_INT && node->integer == number;
-            free(value);
-            if (taken) {
-                return 1;
-            }
+        const struct bp_node *value = node_find(other->config, key->name);
+        if (!other->destroyed && value != NULL &&
+            strcmp(other->class.name, parse->class->name) == 0 && deal_row(key, value) == row) {
+            return 1;
         }
     }
     return 0;
+}
+
+/* The row an instance gets, as in the core: the first per-instance option is the key. One that
+ * states it has that row, or none; the others get the first row that is left. */
+static uint32_t
+deal_find(const struct parse *parse, const struct bp_prop *props, const config_setting_t *setting)
+{
+    const struct bp_prop *key = props;
+    const config_setting_t *stated;
+    int row = 0;
+
+    while (key != NULL && key->name != NULL && !(key->flags & BP_PROP_PER_INSTANCE)) {
+        key++;
+    }
+    if (key == NULL || key->name == NULL || key->def == NULL) {
+        return 0;
+    }
+    stated = config_setting_get_member(setting, key->name);
+    if (stated != NULL) {
+        struct bp_node *value = parse_value(parse, key, stated, key->name);
+        row = deal_row(key, value);
+        th_config_free(value);
+        return row < 0 ? UINT32_MAX : (uint32_t)row;
+    }
+    while (deal_is_taken(parse, key, row)) {
+        row++;
+    }
+    return (uint32_t)row;
 }
 
 static void
@@ -425,12 +461,9 @@ parse_group(const struct parse *parse, const struct bp_prop *props, const config
 {
     struct bp_node *group = node_new(BP_NODE_GROUP, name);
     const struct bp_prop *prop;
-    uint32_t deal = 0;
+    uint32_t deal = deal_find(parse, props, setting);
 
     refuse_unknown(parse, props, setting, name == NULL && config_setting_is_root(setting));
-    while (props != NULL && deal_is_taken(parse, props, deal)) {
-        deal++;
-    }
     for (prop = props; prop != NULL && prop->name != NULL; prop++) {
         const config_setting_t *member = config_setting_get_member(setting, prop->name);
         if (member != NULL) {
