@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, os.path.dirname(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "tests", "lib"))
 from pvh import first_byte_kernel  # noqa: E402
 
 PROGRAM = os.path.join(os.environ.get("BACKPLANE_BUILD", "build"), "core", "backplane")
