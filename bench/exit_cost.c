@@ -27,7 +27,7 @@
 #define STATUS_SKIPPED 77
 
 /* mov dx, 560h; loop: out dx, eax; jmp loop */
-static const uint8_t CODE[] = {0x66, 0xba, 0x60, 0x05, 0xef, 0xeb, 0xfd};
+static const uint8_t guest_code[] = {0x66, 0xba, 0x60, 0x05, 0xef, 0xeb, 0xfd};
 
 static uint64_t
 now_ns(void)
@@ -74,7 +74,7 @@ register_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
     }
 }
 
-static const RegionOps REGISTER_OPS = {
+static const RegionOps register_ops = {
     .read = register_read,
     .write = register_write,
     .widths = 4,
@@ -120,7 +120,7 @@ core_start(const PhysicalBus *bus, IrqLines *irqs, Register *reg)
         .name = "register",
         .base = PORT,
         .length = 4,
-        .ops = &REGISTER_OPS,
+        .ops = &register_ops,
         .opaque = reg,
         .lock = &reg->device_lock,
     };
@@ -131,7 +131,8 @@ core_start(const PhysicalBus *bus, IrqLines *irqs, Register *reg)
     reg->region = region_new(bus->pio, &region_args, &error);
     check(error);
     region_set_enabled(reg->region, true);
-    memcpy(guest_memory_translate(bus->memory, CODE_ADDRESS, sizeof(CODE)), CODE, sizeof(CODE));
+    memcpy(guest_memory_translate(bus->memory, CODE_ADDRESS, sizeof(guest_code)), guest_code,
+           sizeof(guest_code));
     vm_set_entry(vm, &entry);
     vm_start(vm, true, &error);
     check(error);
@@ -188,7 +189,7 @@ bare_new(void)
     struct kvm_userspace_memory_region region = {.memory_size = MEMORY_BYTES,
                                                  .userspace_addr = (uintptr_t)ram};
 
-    memcpy(ram + CODE_ADDRESS, CODE, sizeof(CODE));
+    memcpy(ram + CODE_ADDRESS, guest_code, sizeof(guest_code));
     must(ioctl(vm, KVM_CREATE_IRQCHIP, 0), "KVM_CREATE_IRQCHIP");
     must(ioctl(vm, KVM_CREATE_PIT2, &pit), "KVM_CREATE_PIT2");
     must(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");

@@ -8,11 +8,11 @@
 
 /* Intel SDM vol. 3, 4.5: IA-32e paging with 2 MiB pages. */
 #define PAGE_SIZE        UINT64_C(0x1000)
-#define PAGE_ENTRIES     512u
+#define PAGE_ENTRIES     UINT64_C(512)
 #define PAGE_PRESENT     UINT64_C(0x1)
 #define PAGE_WRITABLE    UINT64_C(0x2)
 #define PAGE_LARGE       UINT64_C(0x80)
-#define DIRECTORIES      4u /* of 1 GiB each */
+#define DIRECTORIES      UINT64_C(4) /* of 1 GiB each */
 #define LARGE_PAGE_SHIFT 21
 
 /* Segment descriptors (Intel SDM vol. 3, 3.4.5): base 0, limit 4 GiB, ring 0, accessed. */
@@ -48,6 +48,24 @@ find_range(const GuestMemory *memory, uint64_t gpa, uint64_t length)
     return NULL;
 }
 
+/* The first part of [start, end) of the memfd that is not a hole; false: all the rest is holes,
+ * which are zeroes already. A file system that cannot tell has no holes. */
+static bool
+find_data(int fd, uint64_t start, uint64_t end, uint64_t *ret_data, uint64_t *ret_data_end)
+{
+    off_t data = lseek(fd, (off_t)start, SEEK_DATA);
+
+    if (data < 0) {
+        *ret_data = start;
+        *ret_data_end = end;
+        return errno != ENXIO; /* ENXIO: no data up to the end of the file */
+    }
+    off_t hole = lseek(fd, data, SEEK_HOLE);
+    *ret_data = (uint64_t)data;
+    *ret_data_end = hole <= data ? end : MIN((uint64_t)hole, end);
+    return *ret_data < end;
+}
+
 bool
 boot_zero(const GuestMemory *memory, uint64_t gpa, uint64_t length)
 {
@@ -56,25 +74,12 @@ boot_zero(const GuestMemory *memory, uint64_t gpa, uint64_t length)
     if (range == NULL) {
         return false;
     }
-    off_t to_file = (off_t)range->fd_offset - (off_t)range->gpa;
-    uint64_t end = gpa + length;
-    while (gpa < end) {
-        /* Holes of the memfd are zeroes already; only pages that exist are cleared. Where the file
-         * cannot tell (-1 with anything but "no data up to the end", ENXIO), all is cleared. */
-        off_t data = lseek(range->fd, (off_t)gpa + to_file, SEEK_DATA);
-        if (data < 0) {
-            if (errno != ENXIO) {
-                memset(range->hva + (gpa - range->gpa), 0, end - gpa);
-            }
-            return true;
-        }
-        uint64_t start = MAX((uint64_t)(data - to_file), gpa);
-        off_t hole = lseek(range->fd, data, SEEK_HOLE);
-        uint64_t stop = hole < 0 ? end : MIN((uint64_t)(hole - to_file), end);
-        if (start < stop) {
-            memset(range->hva + (start - range->gpa), 0, stop - start);
-        }
-        gpa = MAX(stop, start);
+    uint64_t at = range->fd_offset + (gpa - range->gpa);
+    uint64_t end = at + length;
+    uint64_t data, data_end;
+    while (at < end && find_data(range->fd, at, end, &data, &data_end)) {
+        memset(range->hva + (data - range->fd_offset), 0, data_end - data);
+        at = data_end;
     }
     return true;
 }
@@ -102,7 +107,7 @@ boot_write_page_tables(const GuestMemory *memory)
     uint64_t *directories = pdpt + PAGE_ENTRIES;
     memset(tables, 0, 2 * PAGE_SIZE);
     tables[0] = (BOOT_PAGE_TABLES_ADDRESS + PAGE_SIZE) | flags;
-    for (unsigned i = 0; i < DIRECTORIES; i++) {
+    for (uint64_t i = 0; i < DIRECTORIES; i++) {
         pdpt[i] = (BOOT_PAGE_TABLES_ADDRESS + (2 + i) * PAGE_SIZE) | flags;
     }
     for (uint64_t i = 0; i < DIRECTORIES * PAGE_ENTRIES; i++) {

@@ -21,7 +21,7 @@ typedef struct {
     }
 
 /* Without one of these the core cannot run a PC; all are in Linux since 4.11. */
-static const Capability NEEDED[] = {
+static const Capability needed[] = {
     CAPABILITY(KVM_CAP_IRQCHIP),      CAPABILITY(KVM_CAP_USER_MEMORY),
     CAPABILITY(KVM_CAP_SET_TSS_ADDR), CAPABILITY(KVM_CAP_SET_IDENTITY_MAP_ADDR),
     CAPABILITY(KVM_CAP_EXT_CPUID),    CAPABILITY(KVM_CAP_MP_STATE),
@@ -131,11 +131,11 @@ check_device(int fd, const char *path, GError **error)
                     path, version, KVM_API_VERSION);
         return false;
     }
-    for (size_t i = 0; i < G_N_ELEMENTS(NEEDED); i++) {
-        if (kvm_ioctl_value(fd, KVM_CHECK_EXTENSION, (unsigned long)NEEDED[i].number) <= 0) {
+    for (size_t i = 0; i < G_N_ELEMENTS(needed); i++) {
+        if (kvm_ioctl_value(fd, KVM_CHECK_EXTENSION, (unsigned long)needed[i].number) <= 0) {
             g_set_error(error, BACKPLANE_ERROR, ERROR_HOST,
                         "%s lacks %s: use a kernel of 4.11 or later, on x86-64", path,
-                        NEEDED[i].name);
+                        needed[i].name);
             return false;
         }
     }

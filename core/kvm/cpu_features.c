@@ -24,7 +24,7 @@
 #define EXT21_EAX(bit)  0x80000021, 0, CPUID_EAX, bit
 
 /* clang-format off */
-static const CpuFeature FEATURES[] = {
+static const CpuFeature features[] = {
     {"fpu", LEAF1_EDX(0)}, {"vme", LEAF1_EDX(1)}, {"de", LEAF1_EDX(2)}, {"pse", LEAF1_EDX(3)},
     {"tsc", LEAF1_EDX(4)}, {"msr", LEAF1_EDX(5)}, {"pae", LEAF1_EDX(6)}, {"mce", LEAF1_EDX(7)},
     {"cx8", LEAF1_EDX(8)}, {"apic", LEAF1_EDX(9)}, {"sep", LEAF1_EDX(11)},
@@ -143,9 +143,9 @@ static const CpuFeature FEATURES[] = {
 const CpuFeature *
 cpu_feature_find(const char *name)
 {
-    for (size_t i = 0; i < G_N_ELEMENTS(FEATURES); i++) {
-        if (strcmp(FEATURES[i].name, name) == 0) {
-            return &FEATURES[i];
+    for (size_t i = 0; i < G_N_ELEMENTS(features); i++) {
+        if (strcmp(features[i].name, name) == 0) {
+            return &features[i];
         }
     }
     return NULL;
@@ -154,12 +154,12 @@ cpu_feature_find(const char *name)
 static void
 refuse_feature(const char *cpu, const char *name, GError **error)
 {
-    const char *names[G_N_ELEMENTS(FEATURES) + 1];
+    const char *names[G_N_ELEMENTS(features) + 1];
 
-    for (size_t i = 0; i < G_N_ELEMENTS(FEATURES); i++) {
-        names[i] = FEATURES[i].name;
+    for (size_t i = 0; i < G_N_ELEMENTS(features); i++) {
+        names[i] = features[i].name;
     }
-    names[G_N_ELEMENTS(FEATURES)] = NULL;
+    names[G_N_ELEMENTS(features)] = NULL;
     const char *nearest = nearest_name(name, names);
     if (nearest != NULL) {
         g_set_error(error, BACKPLANE_ERROR, ERROR_CONFIG,

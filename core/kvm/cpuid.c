@@ -82,6 +82,17 @@ get_supported(int kvm_fd, GError **error)
     return NULL;
 }
 
+static void
+clear_xsave_leaves(struct kvm_cpuid2 *cpuid)
+{
+    for (unsigned i = 0; i < cpuid->nent; i++) {
+        struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];
+        if (entry->function == 0xd) {
+            entry->eax = entry->ebx = entry->ecx = entry->edx = 0;
+        }
+    }
+}
+
 /* Without the feature, its register state must not be shown as enableable either. */
 static void
 mask_xsave_states(struct kvm_cpuid2 *cpuid)
@@ -94,12 +105,7 @@ mask_xsave_states(struct kvm_cpuid2 *cpuid)
         return;
     }
     if ((leaf1->ecx & LEAF1_ECX_XSAVE) == 0) {
-        for (unsigned i = 0; i < cpuid->nent; i++) {
-            struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];
-            if (entry->function == 0xd) {
-                entry->eax = entry->ebx = entry->ecx = entry->edx = 0;
-            }
-        }
+        clear_xsave_leaves(cpuid);
         return;
     }
     if ((leaf1->ecx & LEAF1_ECX_AVX) == 0) {

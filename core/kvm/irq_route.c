@@ -252,7 +252,7 @@ msi_vector_take_pending(void *opaque, MsiVector *vector)
     return pending;
 }
 
-static const MsiOps MSI_OPS = {
+static const MsiOps msi_ops = {
     .vector_new = msi_vector_new,
     .vector_free = msi_vector_free,
     .vector_set = msi_vector_set,
@@ -264,9 +264,9 @@ static const MsiOps MSI_OPS = {
 bool
 vm_init_irq(Vm *vm, GError **error)
 {
-    static const IrqSink SINK = {.set = irq_line_set};
+    static const IrqSink sink = {.set = irq_line_set};
 
-    vm->msi = (MsiController){.ops = &MSI_OPS, .opaque = vm};
+    vm->msi = (MsiController){.ops = &msi_ops, .opaque = vm};
     vm->gsi_limit =
         (unsigned)MAX(kvm_ioctl_value(vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_IRQ_ROUTING), 0);
     int result = write_routes_locked(vm); /* nobody else knows this Vm yet */
@@ -274,7 +274,7 @@ vm_init_irq(Vm *vm, GError **error)
         return kvm_error(error, "KVM_SET_GSI_ROUTING", result);
     }
     if (vm->irqchip == VM_IRQCHIP_KERNEL && vm->irqs != NULL) {
-        irq_lines_set_sink(vm->irqs, &SINK, vm);
+        irq_lines_set_sink(vm->irqs, &sink, vm);
         vm->has_sink = true;
     }
     return true;

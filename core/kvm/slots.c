@@ -19,21 +19,20 @@ slots_set(void *opaque, uint32_t slot, uint64_t gpa, uint64_t length, void *hva,
 bool
 vm_bind_memory(Vm *vm, GError **error)
 {
-    static const GuestMemoryBackend BACKEND = {.set_slot = slots_set};
-    return guest_memory_bind(vm->bus->memory, &BACKEND, vm, error);
+    static const GuestMemoryBackend backend = {.set_slot = slots_set};
+    return guest_memory_bind(vm->bus->memory, &backend, vm, error);
 }
 
 int
-vm_ioeventfd(Vm *vm, bool add, bool is_pio, uint64_t address, unsigned width, bool has_match,
-             uint64_t match, int fd)
+vm_ioeventfd(Vm *vm, bool add, const VmIoeventfd *ioeventfd)
 {
     struct kvm_ioeventfd request = {
-        .datamatch = match,
-        .addr = address,
-        .len = width,
-        .fd = fd,
-        .flags = (is_pio ? KVM_IOEVENTFD_FLAG_PIO : 0u) |
-                 (has_match ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0u) |
+        .datamatch = ioeventfd->match,
+        .addr = ioeventfd->address,
+        .len = ioeventfd->width,
+        .fd = ioeventfd->fd,
+        .flags = (ioeventfd->is_pio ? KVM_IOEVENTFD_FLAG_PIO : 0u) |
+                 (ioeventfd->has_match ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0u) |
                  (add ? 0u : KVM_IOEVENTFD_FLAG_DEASSIGN),
     };
     return kvm_ioctl(vm->fd, KVM_IOEVENTFD, &request);

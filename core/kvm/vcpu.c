@@ -336,7 +336,7 @@ vcpu_init(Vcpu *vcpu, Vm *vm, unsigned index, GError **error)
 void
 vcpu_done(Vcpu *vcpu)
 {
-    g_clear_pointer(&vcpu->initial.msrs, g_free);
+    g_free(vcpu->initial.msrs);
     if (vcpu->run != NULL) {
         (void)munmap(vcpu->run, vcpu->vm->run_size);
     }

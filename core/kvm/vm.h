@@ -81,10 +81,17 @@ void vm_inject_nmi(Vm *vm);
 /* Split irqchip: the board's 8259 has something (level) for the BSP's ExtINT. [any] */
 void vm_set_extint(Vm *vm, bool level);
 
-/* fd is signalled when the guest writes width bytes (0: any width) with value match (if has_match)
- * at address; the write then causes no exit. 0 or -errno. [control] [vcpu] */
-int vm_ioeventfd(Vm *vm, bool add, bool is_pio, uint64_t address, unsigned width, bool has_match,
-                 uint64_t match, int fd);
+/* A write that signals an eventfd and then causes no exit. */
+typedef struct {
+    bool is_pio;
+    uint64_t address;
+    unsigned width; /* bytes; 0: any */
+    bool has_match; /* only this value */
+    uint64_t match;
+    int fd;
+} VmIoeventfd;
+/* 0 or -errno; removing takes the same description. [control] [vcpu] */
+int vm_ioeventfd(Vm *vm, bool add, const VmIoeventfd *ioeventfd);
 
 typedef struct {
     uint64_t pio_exits, mmio_exits, halt_exits, other_exits;

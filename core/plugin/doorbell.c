@@ -17,7 +17,7 @@ typedef struct {
     LoopFd *source;
     void (*ring)(void *opaque);
     void *opaque;
-    GMutex lock;      /* protects: bound_at (a vCPU moves the region while another does) */
+    GMutex lock;       /* protects: bound_at (a vCPU moves the region while another does) */
     uint64_t bound_at; /* where KVM's ioeventfd is; UINT64_MAX: nowhere */
 } Doorbell;
 
@@ -37,21 +37,27 @@ doorbell_bind(Doorbell *doorbell, uint64_t base)
 {
     Vm *vm = doorbell->region->instance->services->vm;
     uint64_t address = base == UINT64_MAX ? UINT64_MAX : base + doorbell->offset;
-    bool pio = doorbell->region->pio;
+    VmIoeventfd ioeventfd = {
+        .is_pio = doorbell->region->pio,
+        .width = doorbell->width,
+        .has_match = doorbell->match,
+        .match = doorbell->value,
+        .fd = doorbell->fd,
+    };
 
     if (vm == NULL) {
         return;
     }
     g_mutex_lock(&doorbell->lock);
     if (doorbell->bound_at != UINT64_MAX && doorbell->bound_at != address) {
-        (void)vm_ioeventfd(vm, false, pio, doorbell->bound_at, doorbell->width, doorbell->match,
-                           doorbell->value, doorbell->fd);
+        ioeventfd.address = doorbell->bound_at;
+        (void)vm_ioeventfd(vm, false, &ioeventfd);
         doorbell->bound_at = UINT64_MAX;
     }
     /* A refusal (no more KVM I/O buses, an address taken) is no error: the exit rings instead. */
+    ioeventfd.address = address;
     if (address != UINT64_MAX && doorbell->bound_at == UINT64_MAX &&
-        vm_ioeventfd(vm, true, pio, address, doorbell->width, doorbell->match, doorbell->value,
-                     doorbell->fd) == 0) {
+        vm_ioeventfd(vm, true, &ioeventfd) == 0) {
         doorbell->bound_at = address;
     }
     g_mutex_unlock(&doorbell->lock);
@@ -157,7 +163,7 @@ follow(void *value, void *opaque)
 void
 doorbells_follow(Instance *instance, uint32_t region_id, uint64_t base)
 {
-    FollowArgs args = { region_id, base };
+    FollowArgs args = {region_id, base};
 
     id_table_foreach(&instance->doorbells, follow, &args);
 }
@@ -187,7 +193,7 @@ intercept(void *value, void *opaque)
 bool
 doorbell_intercept(HostRegion *region, uint64_t offset, unsigned size, uint64_t value)
 {
-    InterceptArgs args = { region, offset, size, value, false };
+    InterceptArgs args = {region, offset, size, value, false};
 
     id_table_foreach(&region->instance->doorbells, intercept, &args);
     return args.rung;

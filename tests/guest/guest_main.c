@@ -20,7 +20,7 @@ same(const char *a, const char *b)
 void
 guest_main(const GuestStartInfo *info)
 {
-    static const Routine ROUTINES[] = {
+    static const Routine routines[] = {
         {"hello", guest_run_hello},   {"widths", guest_run_widths},
         {"blocks", guest_run_blocks}, {"doorbells", guest_run_doorbells},
         {"load", guest_run_load},     {"triple-fault", guest_run_triple_fault},
@@ -32,9 +32,9 @@ guest_main(const GuestStartInfo *info)
     };
     const char *wanted = (const char *)(uintptr_t)info->cmdline;
 
-    for (unsigned i = 0; i < sizeof(ROUTINES) / sizeof(ROUTINES[0]); i++) {
-        if (same(ROUTINES[i].name, wanted)) {
-            ROUTINES[i].run();
+    for (unsigned i = 0; i < sizeof(routines) / sizeof(routines[0]); i++) {
+        if (same(routines[i].name, wanted)) {
+            routines[i].run();
         }
     }
 }

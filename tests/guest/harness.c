@@ -6,17 +6,18 @@
 #include <stdlib.h>
 
 #define GUEST_MEMORY_BYTES (UINT64_C(16) << 20)
-#define REPORT_TIMEOUT_US  (10 * G_USEC_PER_SEC)
+#define REPORT_TIMEOUT_US  UINT64_C(10000000)
 #define FIRST_MIB_END      UINT64_C(0x100000)
 #define SHADOW_START_GPA   UINT64_C(0xc0000)
 
-#define assert_no_error(error)                                                                     \
-    do {                                                                                           \
-        if ((error) != NULL) {                                                                     \
-            print_error("%s\n", (error)->message);                                                 \
-            fail();                                                                                \
-        }                                                                                          \
-    } while (0)
+static void
+check_error(const GError *error)
+{
+    if (error != NULL) {
+        print_error("%s\n", error->message);
+        fail();
+    }
+}
 
 bool
 guest_tests_skipped(void)
@@ -43,7 +44,7 @@ report_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
     g_async_queue_push(machine->reports, GSIZE_TO_POINTER((gsize)value + 1));
 }
 
-static const RegionOps REPORT_OPS = {
+static const RegionOps report_ops = {
     .read = report_read,
     .write = report_write,
     .widths = 4,
@@ -106,9 +107,9 @@ make_vm(GuestMachine *machine, const GuestArgs *args)
     };
 
     machine->vm = vm_new(&vm_args, &error);
-    assert_no_error(error);
+    check_error(error);
     machine->kernel = boot_kernel_open(&kernel_args, machine->memory, &error);
-    assert_no_error(error);
+    check_error(error);
 }
 
 static void
@@ -118,7 +119,7 @@ place_kernel(GuestMachine *machine)
     VmEntry entry;
 
     boot_kernel_place(machine->kernel, machine->memory, &entry, &error);
-    assert_no_error(error);
+    check_error(error);
     vm_set_entry(machine->vm, &entry);
 }
 
@@ -130,7 +131,7 @@ guest_machine_new(const GuestArgs *args)
     GError *error = NULL;
 
     machine->memory = guest_memory_new(&memory_args, &error);
-    assert_no_error(error);
+    check_error(error);
     guest_memory_set_shadow(machine->memory, SHADOW_START_GPA, FIRST_MIB_END - SHADOW_START_GPA,
                             SHADOW_READ_WRITE);
     machine->pio = address_space_new("pio", PIO_SPACE_SIZE);
@@ -144,7 +145,7 @@ guest_machine_new(const GuestArgs *args)
     machine->regions = g_ptr_array_new();
     atomic_store(&machine->pic_vector, -1);
     make_vm(machine, args);
-    guest_machine_add(machine, machine->pio, PORT_REPORT, 4, &REPORT_OPS, machine);
+    guest_machine_add(machine, machine->pio, PORT_REPORT, 4, &report_ops, machine);
     return machine;
 }
 
@@ -157,7 +158,7 @@ guest_machine_add(GuestMachine *machine, AddressSpace *space, uint64_t base, uin
         .name = "test", .base = base, .length = length, .ops = ops, .opaque = opaque};
     Region *region = region_new(space, &args, &error);
 
-    assert_no_error(error);
+    check_error(error);
     region_set_enabled(region, true);
     g_ptr_array_add(machine->regions, region);
     return region;
@@ -170,7 +171,7 @@ guest_machine_start(GuestMachine *machine)
 
     place_kernel(machine);
     vm_start(machine->vm, false, &error);
-    assert_no_error(error);
+    check_error(error);
 }
 
 void
@@ -213,6 +214,12 @@ guest_machine_next_report(GuestMachine *machine)
         fail();
     }
     return (uint32_t)(GPOINTER_TO_SIZE(entry) - 1);
+}
+
+void
+guest_machine_expect(GuestMachine *machine, uint32_t value)
+{
+    assert_int_equal(guest_machine_next_report(machine), value);
 }
 
 bool

@@ -40,7 +40,7 @@ device_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
     log_access(opaque, true, offset, size, value);
 }
 
-static const RegionOps DEVICE_OPS = {
+static const RegionOps device_ops = {
     .read = device_read,
     .write = device_write,
     .widths = 1 | 2 | 4 | 8,
@@ -62,7 +62,7 @@ test_guest_writes_a_byte_to_a_port(void **state)
     Device device = {0};
     GuestMachine *machine = guest_machine_new(&(GuestArgs){.routine = "hello"});
 
-    guest_machine_add(machine, machine->pio, PORT_HELLO, 1, &DEVICE_OPS, &device);
+    guest_machine_add(machine, machine->pio, PORT_HELLO, 1, &device_ops, &device);
     guest_machine_start(machine);
     guest_machine_expect(machine, REPORT_DONE);
     guest_machine_free(machine);
@@ -77,8 +77,8 @@ test_accesses_arrive_with_their_widths(void **state)
     Device registers = {0};
     GuestMachine *machine = guest_machine_new(&(GuestArgs){.routine = "widths"});
 
-    guest_machine_add(machine, machine->pio, PORT_WIDTHS, 8, &DEVICE_OPS, &ports);
-    guest_machine_add(machine, machine->mmio, MMIO_BASE, MMIO_SIZE, &DEVICE_OPS, &registers);
+    guest_machine_add(machine, machine->pio, PORT_WIDTHS, 8, &device_ops, &ports);
+    guest_machine_add(machine, machine->mmio, MMIO_BASE, MMIO_SIZE, &device_ops, &registers);
     guest_machine_start(machine);
     for (unsigned i = 0; i < 2; i++) {
         guest_machine_expect(machine, 0x11);
@@ -156,7 +156,7 @@ fifo_read(void *opaque, uint64_t offset, unsigned size)
     return value;
 }
 
-static const RegionOps FIFO_OPS = {
+static const RegionOps fifo_ops = {
     .read = fifo_read,
     .write = fifo_write,
     .read_block = fifo_read_block,
@@ -181,7 +181,7 @@ test_string_io_keeps_order_and_number(void **state)
     Fifo fifo = {0};
     GuestMachine *machine = guest_machine_new(&(GuestArgs){.routine = "blocks"});
 
-    guest_machine_add(machine, machine->pio, PORT_BLOCK, 4, &FIFO_OPS, &fifo);
+    guest_machine_add(machine, machine->pio, PORT_BLOCK, 4, &fifo_ops, &fifo);
     guest_machine_start(machine);
     guest_machine_expect(machine, block_sum(1));
     guest_machine_expect(machine, block_sum(2));
@@ -210,10 +210,17 @@ test_doorbells_count_without_an_exit(void **state)
     int matched = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     int any = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 
-    guest_machine_add(machine, machine->pio, PORT_DOORBELL, 4, &DEVICE_OPS, &ports);
-    guest_machine_add(machine, machine->mmio, MMIO_DOORBELL, 4, &DEVICE_OPS, &registers);
-    assert_int_equal(vm_ioeventfd(vm, true, true, PORT_DOORBELL, 4, true, 7, matched), 0);
-    assert_int_equal(vm_ioeventfd(vm, true, false, MMIO_DOORBELL, 0, false, 0, any), 0);
+    guest_machine_add(machine, machine->pio, PORT_DOORBELL, 4, &device_ops, &ports);
+    guest_machine_add(machine, machine->mmio, MMIO_DOORBELL, 4, &device_ops, &registers);
+    const VmIoeventfd pio_bell = {.is_pio = true,
+                                  .address = PORT_DOORBELL,
+                                  .width = 4,
+                                  .has_match = true,
+                                  .match = 7,
+                                  .fd = matched};
+    const VmIoeventfd mmio_bell = {.address = MMIO_DOORBELL, .fd = any};
+    assert_int_equal(vm_ioeventfd(vm, true, &pio_bell), 0);
+    assert_int_equal(vm_ioeventfd(vm, true, &mmio_bell), 0);
     guest_machine_start(machine);
     guest_machine_expect(machine, REPORT_DONE);
     assert_int_equal(doorbell_count(matched), 1);
@@ -224,8 +231,8 @@ test_doorbells_count_without_an_exit(void **state)
     expect_access(&ports, 1, (Access){true, 0, 7, 2});
 
     /* Removed, the same writes reach the device. */
-    assert_int_equal(vm_ioeventfd(vm, false, true, PORT_DOORBELL, 4, true, 7, matched), 0);
-    assert_int_equal(vm_ioeventfd(vm, false, false, MMIO_DOORBELL, 0, false, 0, any), 0);
+    assert_int_equal(vm_ioeventfd(vm, false, &pio_bell), 0);
+    assert_int_equal(vm_ioeventfd(vm, false, &mmio_bell), 0);
     guest_machine_reset(machine);
     guest_machine_expect(machine, REPORT_DONE);
     assert_int_equal(ports.count, 5);

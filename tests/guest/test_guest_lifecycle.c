@@ -34,7 +34,7 @@ load_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
     atomic_fetch_sub(&device->inside, 1);
 }
 
-static const RegionOps LOAD_OPS = {
+static const RegionOps load_ops = {
     .read = load_read,
     .write = load_write,
     .widths = 4,
@@ -52,7 +52,7 @@ load_count(LoadDevice *device)
 static void
 load_wait_beyond(LoadDevice *device, uint64_t writes)
 {
-    gint64 deadline = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;
+    gint64 deadline = g_get_monotonic_time() + INT64_C(10) * G_USEC_PER_SEC;
 
     g_mutex_lock(&device->lock);
     while (device->writes <= writes && g_cond_wait_until(&device->moved, &device->lock, deadline)) {
@@ -69,7 +69,7 @@ test_pause_under_load_stops_every_access(void **state)
     GuestMachine *machine = guest_machine_new(&(GuestArgs){.routine = "load"});
     uint64_t seen = 0;
 
-    guest_machine_add(machine, machine->pio, PORT_LOAD, 4, &LOAD_OPS, &device);
+    guest_machine_add(machine, machine->pio, PORT_LOAD, 4, &load_ops, &device);
     guest_machine_start(machine);
     for (unsigned i = 0; i < PAUSES; i++) {
         load_wait_beyond(&device, seen);
@@ -93,7 +93,7 @@ test_a_machine_ends_while_its_guest_runs(void **state)
         LoadDevice device = {0};
         GuestMachine *machine = guest_machine_new(&(GuestArgs){.routine = "load", .cpus = 2});
 
-        guest_machine_add(machine, machine->pio, PORT_LOAD, 4, &LOAD_OPS, &device);
+        guest_machine_add(machine, machine->pio, PORT_LOAD, 4, &load_ops, &device);
         guest_machine_start(machine);
         load_wait_beyond(&device, i);
         guest_machine_free(machine);
@@ -138,7 +138,7 @@ test_reset_under_load_starts_at_the_beginning(void **state)
     LoadDevice device = {0};
     GuestMachine *machine = guest_machine_new(&(GuestArgs){.routine = "load"});
 
-    guest_machine_add(machine, machine->pio, PORT_LOAD, 4, &LOAD_OPS, &device);
+    guest_machine_add(machine, machine->pio, PORT_LOAD, 4, &load_ops, &device);
     guest_machine_start(machine);
     for (unsigned i = 0; i < RESETS; i++) {
         load_wait_beyond(&device, load_count(&device) + 10);
@@ -148,6 +148,23 @@ test_reset_under_load_starts_at_the_beginning(void **state)
     guest_machine_free(machine);
 }
 
+/* Each AP reports its APIC id once, the BSP that it has sent the messages. */
+static void
+expect_all_processors(GuestMachine *machine, unsigned cpus)
+{
+    uint32_t seen = 0;
+
+    for (unsigned i = 0; i < cpus; i++) {
+        uint32_t report = guest_machine_next_report(machine);
+        assert_true(report == REPORT_READY || report - REPORT_AP < cpus);
+        uint32_t bit = report == REPORT_READY ? 1u : 1u << (report - REPORT_AP);
+        assert_int_equal(seen & bit, 0);
+        seen |= bit;
+    }
+    assert_int_equal(seen, (1u << cpus) - 1);
+    assert_false(guest_machine_has_report(machine));
+}
+
 static void
 check_smp(unsigned cpus)
 {
@@ -155,21 +172,7 @@ check_smp(unsigned cpus)
 
     guest_machine_start(machine);
     for (unsigned round = 0; round < 3; round++) {
-        bool seen[8] = {false};
-        bool ready = false;
-
-        for (unsigned i = 0; i < cpus; i++) {
-            uint32_t report = guest_machine_next_report(machine);
-            if (report == REPORT_READY) {
-                ready = true;
-                continue;
-            }
-            assert_in_range(report, REPORT_AP + 1, REPORT_AP + cpus - 1);
-            assert_false(seen[report - REPORT_AP]);
-            seen[report - REPORT_AP] = true;
-        }
-        assert_true(ready);
-        assert_false(guest_machine_has_report(machine));
+        expect_all_processors(machine, cpus);
         guest_machine_reset(machine);
     }
     guest_machine_free(machine);

@@ -177,7 +177,7 @@ check_lies(Fixture *fixture, void (*make)(Fixture *), const Lie *lies, size_t co
 static void
 test_bzimages_that_lie_are_refused_or_harmless(void **state)
 {
-    static const Lie LIES[] = {
+    static const Lie lies[] = {
         {"truth", 0, 1, 0, NULL},
         {"empty", 0, 0, 0, "it is no kernel"},
         {"no header", 0, 0, 0x200, "it is no kernel"},
@@ -208,7 +208,7 @@ test_bzimages_that_lie_are_refused_or_harmless(void **state)
         {"not relocatable", RELOCATABLE, 1, 0, NULL},
     };
 
-    check_lies(*state, make_bzimage, LIES, G_N_ELEMENTS(LIES));
+    check_lies(*state, make_bzimage, lies, G_N_ELEMENTS(lies));
 }
 
 static void
@@ -278,7 +278,7 @@ test_the_initrd_keeps_to_the_kernels_limits(void **state)
     g_autofree uint8_t *data = g_malloc0(28 * MIB);
     static const struct {
         uint64_t size, highest, pref, init_size, expected; /* 0: refused */
-    } ROWS[] = {
+    } rows[] = {
         {MIB, 0x7fffffff, 2 * MIB, 4 * MIB, 31 * MIB},
         {MIB, 16 * MIB - 1, 2 * MIB, 4 * MIB, 15 * MIB},
         {MIB + 1, 0x7fffffff, 2 * MIB, 4 * MIB, 31 * MIB - 0x1000},
@@ -289,17 +289,17 @@ test_the_initrd_keeps_to_the_kernels_limits(void **state)
         {0, 0x7fffffff, 2 * MIB, 4 * MIB, 0},
     };
 
-    for (size_t i = 0; i < G_N_ELEMENTS(ROWS); i++) {
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(GError) error = NULL;
         VmEntry entry;
 
         make_bzimage(fixture);
-        put32(fixture, INITRD_ADDR_MAX, (uint32_t)ROWS[i].highest);
-        put64(fixture, PREF_ADDRESS, ROWS[i].pref);
-        put32(fixture, INIT_SIZE, (uint32_t)ROWS[i].init_size);
-        write_file(fixture->initrd, data, ROWS[i].size);
+        put32(fixture, INITRD_ADDR_MAX, (uint32_t)rows[i].highest);
+        put64(fixture, PREF_ADDRESS, rows[i].pref);
+        put32(fixture, INIT_SIZE, (uint32_t)rows[i].init_size);
+        write_file(fixture->initrd, data, rows[i].size);
         g_autoptr(BootKernel) kernel = open_kernel(fixture, fixture->initrd, NULL, &error);
-        if (ROWS[i].expected == 0) {
+        if (rows[i].expected == 0) {
             assert_null(kernel);
             assert_non_null(strstr(error->message, "initrd"));
             continue;
@@ -308,7 +308,7 @@ test_the_initrd_keeps_to_the_kernels_limits(void **state)
         assert_true(boot_kernel_place(kernel, fixture->memory, &entry, &error));
         uint32_t ramdisk;
         memcpy(&ramdisk, guest_memory_translate(fixture->memory, entry.rsi + 0x218, 4), 4);
-        assert_int_equal(ramdisk, ROWS[i].expected);
+        assert_int_equal(ramdisk, rows[i].expected);
     }
 }
 
@@ -387,7 +387,7 @@ make_pvh(Fixture *fixture)
 static void
 test_elf_files_that_lie_are_refused_or_harmless(void **state)
 {
-    static const Lie LIES[] = {
+    static const Lie lies[] = {
         {"truth", 0, 1, 0x7f, NULL},
         {"cut in the header", 0, 0, 0x30, "cut short"},
         {"cut in the program headers", 0, 0, 0x60, "cut short"},
@@ -421,7 +421,7 @@ test_elf_files_that_lie_are_refused_or_harmless(void **state)
         {"32-bit class", EI_CLASS, 1, ELFCLASS32, "not for x86"},
     };
 
-    check_lies(*state, make_pvh, LIES, G_N_ELEMENTS(LIES));
+    check_lies(*state, make_pvh, lies, G_N_ELEMENTS(lies));
 }
 
 static void
@@ -521,11 +521,11 @@ test_firmware_sizes_are_checked(void **state)
 {
     Fixture *fixture = *state;
     g_autofree uint8_t *data = g_malloc0(17 * MIB);
-    static const size_t WRONG[] = {0, 1, 0xffff, 0x10001, 17 * MIB};
+    static const size_t wrong[] = {0, 1, 0xffff, 0x10001, 17 * MIB};
 
-    for (size_t i = 0; i < G_N_ELEMENTS(WRONG); i++) {
+    for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++) {
         g_autoptr(GError) error = NULL;
-        write_file(fixture->kernel, data, WRONG[i]);
+        write_file(fixture->kernel, data, wrong[i]);
         assert_false(boot_load_firmware(fixture->memory, fixture->kernel, &error));
         assert_non_null(strstr(error->message, "64 KiB to 16 MiB are possible"));
     }
@@ -538,22 +538,22 @@ test_firmware_sizes_are_checked(void **state)
 static void
 test_firmware_ends_at_4_gib_and_shows_below_1_mib(void **state)
 {
-    static const size_t SIZES[] = {0x10000, 0x20000, 0x40000, 16 * MIB};
+    static const size_t sizes[] = {0x10000, 0x20000, 0x40000, 16 * MIB};
 
-    for (size_t i = 0; i < G_N_ELEMENTS(SIZES); i++) {
+    for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
         g_autoptr(GError) error = NULL;
         const GuestMemoryArgs args = {.size_bytes = 2 * MIB};
         g_autoptr(GuestMemory) memory = guest_memory_new(&args, &error);
-        g_autofree uint8_t *data = g_malloc0(SIZES[i]);
+        g_autofree uint8_t *data = g_malloc0(sizes[i]);
         g_autofree char *path = g_build_filename(g_get_tmp_dir(), "backplane-bios", NULL);
         uint8_t *hva;
 
         data[0] = 0x11;
-        data[SIZES[i] - 16] = 0xea;
-        write_file(path, data, SIZES[i]);
+        data[sizes[i] - 16] = 0xea;
+        write_file(path, data, sizes[i]);
         assert_true(boot_load_firmware(memory, path, &error));
         (void)g_unlink(path);
-        assert_true(guest_memory_lookup(memory, 4 * GIB - SIZES[i], 1, false, &hva) > 0);
+        assert_true(guest_memory_lookup(memory, 4 * GIB - sizes[i], 1, false, &hva) > 0);
         assert_int_equal(*hva, 0x11);
         assert_true(guest_memory_lookup(memory, 4 * GIB - 16, 1, false, &hva) > 0);
         assert_int_equal(*hva, 0xea);

@@ -19,7 +19,7 @@
 static struct kvm_cpuid2 *
 leaves_new(uint32_t vendor_ebx)
 {
-    static const struct kvm_cpuid_entry2 ENTRIES[] = {
+    static const struct kvm_cpuid_entry2 entries[] = {
         {.function = 0x0, .eax = 0x1f},
         {.function = 0x1, .ebx = 0x00000800, .ecx = 0xffffffff, .edx = 0xffffffff},
         {.function = 0x4, .index = 0, .eax = 0xfc000121, .flags = 1},
@@ -35,8 +35,8 @@ leaves_new(uint32_t vendor_ebx)
     };
     struct kvm_cpuid2 *cpuid = g_malloc0(sizeof(*cpuid) + ENTRIES_MAX * sizeof(cpuid->entries[0]));
 
-    memcpy(cpuid->entries, ENTRIES, sizeof(ENTRIES));
-    cpuid->nent = G_N_ELEMENTS(ENTRIES);
+    memcpy(cpuid->entries, entries, sizeof(entries));
+    cpuid->nent = G_N_ELEMENTS(entries);
     cpuid->entries[0].ebx = vendor_ebx;
     return cpuid;
 }
@@ -44,7 +44,7 @@ leaves_new(uint32_t vendor_ebx)
 static const struct kvm_cpuid_entry2 *
 leaf(const struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index)
 {
-    static const struct kvm_cpuid_entry2 NONE;
+    static const struct kvm_cpuid_entry2 none;
 
     for (unsigned i = 0; i < cpuid->nent; i++) {
         if (cpuid->entries[i].function == function && cpuid->entries[i].index == index) {
@@ -52,7 +52,7 @@ leaf(const struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index)
         }
     }
     fail_msg("no leaf %x.%x", function, index);
-    return &NONE;
+    return &none;
 }
 
 static void
@@ -87,7 +87,7 @@ test_bad_options_are_explained(void **state)
 {
     static const struct {
         const char *option, *message;
-    } ROWS[] = {
+    } rows[] = {
         {"qemu64", "cpu \"qemu64\": the model must be \"host\", as in \"host,-avx512f\""},
         {"", "cpu \"\": the model must be \"host\", as in \"host,-avx512f\""},
         {"host,-avx51f", "cpu \"host,-avx51f\": no feature \"avx51f\" (did you mean \"avx512f\"?)"},
@@ -98,10 +98,10 @@ test_bad_options_are_explained(void **state)
         {"host,-", "cpu \"host,-\": no feature \"\" (names are those of /proc/cpuinfo)"},
     };
 
-    for (size_t i = 0; i < G_N_ELEMENTS(ROWS); i++) {
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(GError) error = NULL;
-        assert_null(cpu_features_parse(ROWS[i].option, &error));
-        assert_string_equal(error->message, ROWS[i].message);
+        assert_null(cpu_features_parse(rows[i].option, &error));
+        assert_string_equal(error->message, rows[i].message);
     }
 }
 
@@ -113,7 +113,7 @@ test_names_mean_the_bits_of_the_manuals(void **state)
         uint32_t leaf, subleaf;
         CpuidRegister reg;
         unsigned bit;
-    } ROWS[] = {
+    } rows[] = {
         {"fpu", 1, 0, CPUID_EDX, 0},
         {"sse2", 1, 0, CPUID_EDX, 26},
         {"ht", 1, 0, CPUID_EDX, 28},
@@ -136,13 +136,13 @@ test_names_mean_the_bits_of_the_manuals(void **state)
         {"ibpb", 0x80000008, 0, CPUID_EBX, 12},
     };
 
-    for (size_t i = 0; i < G_N_ELEMENTS(ROWS); i++) {
-        const CpuFeature *feature = cpu_feature_find(ROWS[i].name);
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const CpuFeature *feature = cpu_feature_find(rows[i].name);
         assert_non_null(feature);
-        assert_int_equal(feature->leaf, ROWS[i].leaf);
-        assert_int_equal(feature->subleaf, ROWS[i].subleaf);
-        assert_int_equal(feature->reg, ROWS[i].reg);
-        assert_int_equal(feature->bit, ROWS[i].bit);
+        assert_int_equal(feature->leaf, rows[i].leaf);
+        assert_int_equal(feature->subleaf, rows[i].subleaf);
+        assert_int_equal(feature->reg, rows[i].reg);
+        assert_int_equal(feature->bit, rows[i].bit);
     }
     assert_null(cpu_feature_find("osxsave")); /* follows CR4, cannot be chosen */
 }

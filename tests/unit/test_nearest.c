@@ -9,28 +9,28 @@
 
 #include <cmocka.h>
 
-static const char *const NAMES[] = {"disk0", "disk1", "net0", "console", "avx512f", NULL};
+static const char *const names[] = {"disk0", "disk1", "net0", "console", "avx512f", NULL};
 
 static void
 test_swapped_letters_are_one_slip(void **state)
 {
-    assert_string_equal(nearest_name("dsik0", NAMES), "disk0");
+    assert_string_equal(nearest_name("dsik0", names), "disk0");
 }
 
 static void
 test_missing_extra_and_wrong_letters_are_forgiven(void **state)
 {
-    assert_string_equal(nearest_name("consle", NAMES), "console");
-    assert_string_equal(nearest_name("consoole", NAMES), "console");
-    assert_string_equal(nearest_name("avx513f", NAMES), "avx512f");
-    assert_string_equal(nearest_name("NET0", NAMES), "net0");
+    assert_string_equal(nearest_name("consle", names), "console");
+    assert_string_equal(nearest_name("consoole", names), "console");
+    assert_string_equal(nearest_name("avx513f", names), "avx512f");
+    assert_string_equal(nearest_name("NET0", names), "net0");
 }
 
 static void
 test_first_of_equally_near_names_is_taken(void **state)
 {
-    assert_string_equal(nearest_name("disk", NAMES), "disk0");
-    assert_string_equal(nearest_name("disk2", NAMES), "disk0");
+    assert_string_equal(nearest_name("disk", names), "disk0");
+    assert_string_equal(nearest_name("disk2", names), "disk0");
 }
 
 static void
@@ -38,8 +38,8 @@ test_nothing_close_gives_no_suggestion(void **state)
 {
     const char *const none[] = {NULL};
 
-    assert_null(nearest_name("floppy", NAMES));
-    assert_null(nearest_name("", NAMES));
+    assert_null(nearest_name("floppy", names));
+    assert_null(nearest_name("", names));
     assert_null(nearest_name("disk0", none));
 }
 
@@ -54,7 +54,7 @@ test_very_long_names_are_compared_by_their_beginning(void **state)
     wanted[sizeof(wanted) - 1] = '\0';
     const char *const same[] = {wanted, NULL};
     assert_ptr_equal(nearest_name(wanted, same), wanted);
-    assert_null(nearest_name(wanted, NAMES));
+    assert_null(nearest_name(wanted, names));
 }
 
 int
