@@ -299,7 +299,7 @@ acpi_tables_build(AcpiTables *tables, const AcpiArgs *args)
 void
 acpi_tables_done(AcpiTables *tables)
 {
-    g_clear_pointer(&tables->tables, g_byte_array_unref);
-    g_clear_pointer(&tables->rsdp, g_byte_array_unref);
-    g_clear_pointer(&tables->loader, g_byte_array_unref);
+    blob_clear(&tables->tables);
+    blob_clear(&tables->rsdp);
+    blob_clear(&tables->loader);
 }

@@ -90,6 +90,16 @@ blob_align(GByteArray *blob, unsigned alignment)
     }
 }
 
+/* Drops *blob, if there is one. */
+static inline void
+blob_clear(GByteArray **blob)
+{
+    if (*blob != NULL) {
+        g_byte_array_unref(*blob);
+        *blob = NULL;
+    }
+}
+
 /* The value that makes length bytes at data sum up to 0 (mod 256) when it replaces a zero. */
 static inline uint8_t
 blob_checksum(const void *data, size_t length)

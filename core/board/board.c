@@ -410,8 +410,8 @@ void
 board_setup_direct_boot(Board *board)
 {
     i440fx_open_shadow(board->host_bridge);
-    for (uint16_t i = 0; i < G_N_ELEMENTS(pci_pirq_irqs); i++) {
-        pci_bus_config_write(board->pci, 0, ISA_BRIDGE_DEVFN, REGISTER_PIRQ + i, 1,
+    for (unsigned i = 0; i < G_N_ELEMENTS(pci_pirq_irqs); i++) {
+        pci_bus_config_write(board->pci, 0, ISA_BRIDGE_DEVFN, (uint16_t)(REGISTER_PIRQ + i), 1,
                              pci_pirq_irqs[i]);
     }
     /* IRQs 10 and 11, which PCI shares, are level-triggered. */

@@ -107,7 +107,7 @@ board_free_tables(Board *board)
 {
     acpi_tables_done(&board->acpi);
     smbios_done(&board->smbios);
-    g_clear_pointer(&board->mp_config, g_byte_array_unref);
+    blob_clear(&board->mp_config);
 }
 
 /* Placing ---------------------------------------------------------------------------------------

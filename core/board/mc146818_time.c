@@ -157,22 +157,34 @@ field_from(int field, int from, int count)
     return field >= from ? field : -1;
 }
 
+/* First second of the hour >= from that matches, or -1. */
+static int
+alarm_in_hour(int minute_field, int second_field, int from)
+{
+    int minute = field_from(minute_field, from / 60, 60);
+    int second = field_from(second_field, minute == from / 60 ? from % 60 : 0, 60);
+
+    if (minute >= 0 && second < 0) {
+        /* Too late in this minute: from the start of the next one that matches. */
+        minute = field_from(minute_field, minute + 1, 60);
+        second = field_from(second_field, 0, 60);
+    }
+    return minute < 0 || second < 0 ? -1 : minute * 60 + second;
+}
+
 /* First second of the day >= from that matches, or -1. */
 static int
 alarm_in_day(const int fields[3], int from)
 {
-    int from_hour = from / 3600, from_minute = from / 60 % 60, from_second = from % 60;
+    int hour = field_from(fields[0], from / 3600, 24);
 
-    for (int h = field_from(fields[0], from_hour, 24); h >= 0;
-         h = field_from(fields[0], h + 1, 24)) {
-        int m = field_from(fields[1], h == from_hour ? from_minute : 0, 60);
-        for (; m >= 0; m = field_from(fields[1], m + 1, 60)) {
-            bool first = h == from_hour && m == from_minute;
-            int s = field_from(fields[2], first ? from_second : 0, 60);
-            if (s >= 0) {
-                return (h * 60 + m) * 60 + s;
-            }
+    while (hour >= 0) {
+        int start = hour == from / 3600 ? from % 3600 : 0;
+        int match = alarm_in_hour(fields[1], fields[2], start);
+        if (match >= 0) {
+            return hour * 3600 + match;
         }
+        hour = field_from(fields[0], hour + 1, 24);
     }
     return -1;
 }

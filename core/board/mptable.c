@@ -83,8 +83,9 @@ append_io_interrupts(GByteArray *table, uint8_t ioapic, const GArray *routes)
         is_pci[route->gsi % ISA_IRQS] = true;
         count++;
     }
-    for (uint8_t irq = 0; irq < ISA_IRQS; irq++) {
-        const uint8_t wire[4] = {BUS_ISA, irq, ioapic, irq == 0 ? IOAPIC_IRQ0_PIN : irq};
+    for (unsigned irq = 0; irq < ISA_IRQS; irq++) {
+        const uint8_t wire[4] = {BUS_ISA, (uint8_t)irq, ioapic,
+                                 (uint8_t)(irq == 0 ? IOAPIC_IRQ0_PIN : irq)};
         if (irq == 2 || is_pci[irq]) {
             continue; /* the cascade; and lines the PCI entries describe */
         }

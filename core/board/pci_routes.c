@@ -48,16 +48,14 @@ pci_routes_new(PciBus *bus, bool empty_slots)
     PinMap map = {0};
 
     pci_bus_foreach(bus, note_function, &map);
-    for (unsigned slot = 0; slot < SLOTS; slot++) {
-        if (empty_slots && !map.present[slot]) {
-            map.gsi[slot][0] = (uint8_t)pci_route_gsi(slot << 3, 1);
+    for (unsigned i = 0; i < SLOTS * PINS; i++) {
+        unsigned slot = i / PINS, pin = i % PINS;
+        PciRoute route = {.slot = (uint8_t)slot, .pin = (uint8_t)pin, .gsi = map.gsi[slot][pin]};
+        if (empty_slots && !map.present[slot] && pin == 0) {
+            route.gsi = (uint8_t)pci_route_gsi(slot << 3, 1);
         }
-        for (unsigned pin = 0; pin < PINS; pin++) {
-            PciRoute route = {
-                .slot = (uint8_t)slot, .pin = (uint8_t)pin, .gsi = map.gsi[slot][pin]};
-            if (route.gsi != 0) {
-                g_array_append_val(routes, route);
-            }
+        if (route.gsi != 0) {
+            g_array_append_vals(routes, &route, 1);
         }
     }
     return routes;

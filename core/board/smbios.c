@@ -86,7 +86,7 @@ end(Structure *s, uint16_t *count, uint16_t *largest)
         blob_u8(tables, 0);
     }
     blob_u8(tables, 0);
-    g_clear_pointer(&s->strings, g_byte_array_unref);
+    blob_clear(&s->strings);
     (*count)++;
     *largest = (uint16_t)MAX(*largest, MIN(tables->len - s->start, UINT16_MAX));
 }
@@ -417,6 +417,6 @@ smbios_build(Smbios *smbios, const SmbiosArgs *args, GError **error)
 void
 smbios_done(Smbios *smbios)
 {
-    g_clear_pointer(&smbios->tables, g_byte_array_unref);
-    g_clear_pointer(&smbios->anchor, g_byte_array_unref);
+    blob_clear(&smbios->tables);
+    blob_clear(&smbios->anchor);
 }

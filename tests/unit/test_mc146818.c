@@ -586,6 +586,44 @@ test_alarm_bytes_that_no_time_shows_never_match(void **state)
     assert_int_equal(count_alarms(f, 120), 0);
 }
 
+static uint8_t
+bcd(unsigned value)
+{
+    return (uint8_t)(value / 10 << 4 | value % 10);
+}
+
+/* The timer stands at the very second that a search through the day finds. */
+static void
+test_alarm_is_found_wherever_it_is(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(GRand) rand = g_rand_new_with_seed(8);
+
+    for (unsigned round = 0; round < 2000; round++) {
+        unsigned now = (unsigned)g_rand_int_range(rand, 0, 86400), wait = 1;
+        int alarm[3];
+        for (unsigned i = 0; i < 3; i++) {
+            alarm[i] = g_rand_boolean(rand) ? -1 : g_rand_int_range(rand, 0, i == 0 ? 24 : 60);
+        }
+        put(f, B, H24);
+        put(f, HOUR_ALARM, alarm[0] < 0 ? ANY : bcd((unsigned)alarm[0]));
+        put(f, MIN_ALARM, alarm[1] < 0 ? ANY : bcd((unsigned)alarm[1]));
+        put(f, SEC_ALARM, alarm[2] < 0 ? ANY : bcd((unsigned)alarm[2]));
+        put_time(f, bcd(now / 3600), bcd(now / 60 % 60), bcd(now % 60));
+        (void)get(f, C);
+        put(f, B, H24 | AIE);
+        for (; wait <= 86400; wait++) {
+            unsigned t = (now + wait) % 86400;
+            const int shown[3] = {(int)(t / 3600), (int)(t / 60 % 60), (int)(t % 60)};
+            if ((alarm[0] < 0 || alarm[0] == shown[0]) && (alarm[1] < 0 || alarm[1] == shown[1]) &&
+                (alarm[2] < 0 || alarm[2] == shown[2])) {
+                break;
+            }
+        }
+        assert_int_equal(loop_next_virtual_deadline(f->parts.loop), wait * SECOND);
+    }
+}
+
 static void
 test_alarm_tells_morning_from_evening(void **state)
 {
@@ -897,6 +935,7 @@ main(void)
         TEST(test_alarm_takes_one_wake_up_however_far_it_is),
         TEST(test_alarm_bytes_from_c0_to_ff_match_anything),
         TEST(test_alarm_bytes_that_no_time_shows_never_match),
+        TEST(test_alarm_is_found_wherever_it_is),
         TEST(test_alarm_tells_morning_from_evening),
         TEST(test_alarm_follows_a_time_set_later),
         TEST(test_periodic_interrupt_runs_at_each_rate),
