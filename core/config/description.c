@@ -103,6 +103,16 @@ description_read(const char *path, ErrorList *errors)
     return source_text_read(&source, path, errors) ? parse(&source, errors) : NULL;
 }
 
+/* Such a value stands on no line of a file. */
+static void
+forget_lines(Node *node)
+{
+    node->line = 0;
+    for (unsigned i = 0; i < node_count(node); i++) {
+        forget_lines(node_at(node, i));
+    }
+}
+
 Node *
 description_read_value(const char *text, const char *name, const char *file)
 {
@@ -120,6 +130,7 @@ description_read_value(const char *text, const char *name, const char *file)
     Node *node = g_ptr_array_steal_index(root->children, 0);
     g_free(node->name);
     node->name = g_strdup(name);
+    forget_lines(node);
     return node;
 }
 

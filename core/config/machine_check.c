@@ -21,11 +21,11 @@ static void
 check_memory(const Node *machine, ErrorList *errors)
 {
     const Node *memory = node_child(machine, "memory");
-    uint64_t bytes = node_u64(memory, 0);
+    int64_t bytes = node_i64(memory, 0);
 
-    if ((bytes & 0xFFFFF) != 0) {
+    if (bytes > 1 << 20 && (bytes & 0xFFFFF) != 0) {
         error_list_add(errors, memory->file, memory->line, "machine.memory",
-                       "%" G_GUINT64_FORMAT " is no multiple of 1M", bytes);
+                       "%" G_GINT64_FORMAT " bytes are no multiple of 1M", bytes);
     }
 }
 
@@ -106,6 +106,9 @@ check_order(const MachinePlan *plan, const Node *order, ErrorList *errors)
     for (unsigned i = 0; i < node_count(order); i++) {
         const Node *element = node_at(order, i);
         g_autofree char *path = g_strdup_printf("machine.boot.order[%u]", i);
+        if (element->type != BP_NODE_STRING) {
+            continue; /* reported by the schema check */
+        }
         check_order_element(plan, element, path, errors);
         for (unsigned j = 0; j < i; j++) {
             if (strcmp(node_text(element, ""), node_text(node_at(order, j), "")) == 0) {

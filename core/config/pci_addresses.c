@@ -31,6 +31,12 @@ board_owner(unsigned devfn)
     return devfn == DEVFN(BOARD_SLOT, 3) ? "the board's power management" : NULL;
 }
 
+static char *
+address_text(unsigned devfn)
+{
+    return g_strdup_printf("%02x.%u", devfn / FUNCTIONS, devfn % FUNCTIONS);
+}
+
 static bool
 parse_address(const char *text, unsigned *devfn)
 {
@@ -53,7 +59,7 @@ place(PciPlaces *places, PlanInstance *device, unsigned devfn)
 }
 
 static void
-place_stated(PciPlaces *places, PlanInstance *device, const Node *address)
+place_stated(PciPlaces *places, PlanInstance *device, Node *address)
 {
     g_autofree char *path = g_strdup_printf("devices.%s.address", device->id);
     unsigned devfn = 0;
@@ -77,6 +83,8 @@ place_stated(PciPlaces *places, PlanInstance *device, const Node *address)
         return;
     }
     place(places, device, devfn);
+    g_autofree char *usual = address_text(devfn);
+    node_set_text(address, usual);
 }
 
 /* Guests look at the other functions of a slot only if there is a function 0 (PCI 3.0, 6.1). */
@@ -101,7 +109,7 @@ state_address(PlanInstance *device)
 {
     Node *node = node_new(BP_NODE_STRING, "address", FILE_DEFAULT, 0);
 
-    node->text = g_strdup_printf("%02x.%u", device->devfn / FUNCTIONS, device->devfn % FUNCTIONS);
+    node->text = address_text(device->devfn);
     node->is_default = true;
     g_ptr_array_add(device->node->children, node);
 }
@@ -165,7 +173,7 @@ pci_addresses_assign(MachinePlan *plan, ErrorList *errors)
 
     for (guint i = 0; i < count; i++) {
         PlanInstance *device = g_ptr_array_index(plan->devices, i);
-        const Node *address = is_pci(device) ? node_child(device->node, "address") : NULL;
+        Node *address = is_pci(device) ? node_child(device->node, "address") : NULL;
         places.is_placed[i] = address != NULL || !is_pci(device);
         if (address != NULL) {
             place_stated(&places, device, address);

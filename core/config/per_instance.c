@@ -83,6 +83,8 @@ find_row(const Deal *deal, const Node *key)
 static void
 fill(const Deal *deal, const PlanInstance *instance, guint row)
 {
+    const Column *key = &g_array_index(deal->columns, Column, 0);
+
     for (guint i = 0; i < deal->columns->len; i++) {
         const Column *column = &g_array_index(deal->columns, Column, i);
         if (node_child(instance->node, column->prop->name) != NULL) {
@@ -95,9 +97,15 @@ fill(const Deal *deal, const PlanInstance *instance, guint row)
         }
         g_autofree char *path = g_strdup_printf("%s.%s.%s", plan_group_name(instance), instance->id,
                                                 column->prop->name);
-        error_list_add(deal->errors, instance->node->file, instance->node->line, path,
-                       "missing: only the first %u of \"%s\" with the usual values have a default",
-                       deal->row_count, plan_instance_class(instance)->name);
+        if (column != key && node_child(instance->node, key->prop->name) != NULL) {
+            error_list_add(deal->errors, instance->node->file, instance->node->line, path,
+                           "missing: it has a default only with one of the usual values of \"%s\" "
+                           "(%s)",
+                           key->prop->name, key->prop->def);
+        } else {
+            error_list_add(deal->errors, instance->node->file, instance->node->line, path,
+                           "missing: others have the usual values already (%s)", column->prop->def);
+        }
     }
 }
 

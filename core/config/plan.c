@@ -215,7 +215,7 @@ check_loop(const MachinePlan *plan, PlanInstance *instance, const char *path, Er
     uint64_t loops = node_u64(node_child(plan->machine, "loops"), 1);
 
     instance->loop = (unsigned)node_u64(node, 0);
-    if (instance->loop >= loops && loops >= 1 && loops <= 64) {
+    if (instance->loop >= loops && instance->loop < 64 && loops >= 1 && loops <= 64) {
         g_autofree char *loop_path = g_strdup_printf("%s.loop", path);
         error_list_add(errors, node->file, node->line, loop_path,
                        "there is no loop %u: machine.loops is %" G_GUINT64_FORMAT

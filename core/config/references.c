@@ -77,6 +77,20 @@ check_single_user(const Resolver *resolver, const PlanSlotUse *use)
                    use->backend->id, other->path, place);
 }
 
+/* A missing option that must be given was reported as such. */
+static bool
+is_required(const PlanInstance *instance, const char *name)
+{
+    const struct bp_prop *props = plan_instance_class(instance)->props;
+
+    for (; props != NULL && props->name != NULL; props++) {
+        if (strcmp(props->name, name) == 0) {
+            return (props->flags & BP_PROP_REQUIRED) != 0;
+        }
+    }
+    return false;
+}
+
 static void
 check_counts(const Resolver *resolver, const PlanInstance *instance)
 {
@@ -87,15 +101,15 @@ check_counts(const Resolver *resolver, const PlanInstance *instance)
         for (guint j = 0; j < instance->slot_uses->len; j++) {
             count += g_array_index(instance->slot_uses, PlanSlotUse, j).slot == i;
         }
-        if (count >= slots[i].min && count <= slots[i].max) {
+        bool is_few = count < slots[i].min;
+        if ((!is_few && count <= slots[i].max) ||
+            (count == 0 && is_required(instance, slots[i].name))) {
             continue;
         }
         g_autofree char *path = g_strdup_printf("%s.%s", plan_group_name(instance), instance->id);
         error_list_add(resolver->errors, instance->node->file, instance->node->line, path,
-                       "%u backends given as \"%s\", but %s %u %s", count, slots[i].name,
-                       count < slots[i].min ? "at least" : "at most",
-                       count < slots[i].min ? slots[i].min : slots[i].max,
-                       count < slots[i].min ? "must be" : "can be");
+                       "%u backends are given as \"%s\"; it takes at %s %u", count, slots[i].name,
+                       is_few ? "least" : "most", is_few ? slots[i].min : slots[i].max);
     }
 }
 

@@ -123,7 +123,7 @@ scan_number(Scanner *scanner)
             fail(scanner, scanner->line, "this number is too large");
             return;
         }
-        emit(scanner, (size_t)(end - scanner->at));
+        emit(scanner, MAX((size_t)(end - scanner->at), 1));
         return;
     }
     if (status == ERANGE) {
@@ -211,6 +211,13 @@ scan_bracket(Scanner *scanner)
     emit(scanner, 1);
 }
 
+static bool
+starts_number(const char *at)
+{
+    at += *at == '-' || *at == '+';
+    return g_ascii_isdigit(*at) || (*at == '.' && g_ascii_isdigit(at[1]));
+}
+
 static void
 scan_token(Scanner *scanner, const char *start)
 {
@@ -226,8 +233,7 @@ scan_token(Scanner *scanner, const char *start)
         scan_include(scanner, start);
     } else if (strchr("{([])}", *at) != NULL) {
         scan_bracket(scanner);
-    } else if (g_ascii_isdigit(*at) || *at == '.' ||
-               ((*at == '-' || *at == '+') && (g_ascii_isdigit(at[1]) || at[1] == '.'))) {
+    } else if (starts_number(at)) {
         scan_number(scanner);
     } else if (is_name_byte(*at)) {
         size_t length = 1;
