@@ -2,6 +2,7 @@
 /* backplane run: a machine from a description until it ends. */
 #include "base/log.h"
 #include "control/commands.h"
+#include "control/options.h"
 #include "control/qmp_server.h"
 #include "control/test_server.h"
 #include "machine/machine.h"
@@ -37,7 +38,7 @@ run_options_clear(RunOptions *options)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(RunOptions, run_options_clear)
 
 static bool
-parse(RunOptions *options, int *argc, char ***argv)
+parse(RunOptions *options, int *argc, char ***argv, int *status)
 {
     const GOptionEntry entries[] = {
         { "set", 's', 0, G_OPTION_ARG_STRING_ARRAY, &options->overrides,
@@ -58,17 +59,16 @@ parse(RunOptions *options, int *argc, char ***argv)
         { NULL },
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    g_autoptr(GError) error = NULL;
 
     g_option_context_set_summary(context, "Run a machine from its description.");
     g_option_context_set_description(
         context, "Ends with status 0 when the guest powers off, on SIGINT, SIGTERM or quit;\n"
                  "1 when it cannot go on; 2 when it could not start. Ctrl-A x leaves a console.");
     g_option_context_add_main_entries(context, entries, NULL);
-    if (!g_option_context_parse(context, argc, argv, &error)) {
-        (void)fprintf(stderr, "backplane run: %s (try --help)\n", error->message);
+    if (!options_parse(context, "run", argc, argv, status)) {
         return false;
     }
+    *status = 2;
     if (options->files == NULL || options->files[1] != NULL) {
         (void)fprintf(stderr, "backplane run: name one machine description (try --help)\n");
         return false;
@@ -153,8 +153,8 @@ cmd_run(int argc, char **argv)
     MachineArgs args = { 0 };
     int signal_fd, status = 2;
 
-    if (!parse(&options, &argc, &argv)) {
-        return 2;
+    if (!parse(&options, &argc, &argv, &status)) {
+        return status;
     }
     log_configure(LOG_INFO, options.debug);
     signal_fd = block_signals();

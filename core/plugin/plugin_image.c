@@ -132,9 +132,9 @@ check_needs(const PluginImage *image, GError **error)
         if (offered->size < need->min_size) {
             return refuse(image, error,
                           "needs %u bytes of the interface \"%s\", of which this core (ABI %u.%u) "
-                          "has %u: built for ABI %u.%u",
+                          "has %u: built for a newer core",
                           need->min_size, need->interface_id, BP_ABI_MAJOR, BP_ABI_MINOR,
-                          offered->size, note->abi_major, note->abi_minor);
+                          offered->size);
         }
     }
     return true;
