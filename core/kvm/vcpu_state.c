@@ -18,7 +18,9 @@
 
 #define MSR_IA32_TSC            0x10u
 #define MSR_IA32_MISC_ENABLE    0x1a0u
+#define MSR_K7_HWCR             0xc0010015u
 #define MSR_MTRR_DEF_TYPE       0x2ffu
+#define HWCR_TSC_FREQ_SEL       (UINT64_C(1) << 24) /* the TSC counts at P0's frequency */
 #define MISC_ENABLE_FAST_STRING (UINT64_C(1) << 0)
 /* MTRRs on, fixed ranges on, write-back by default: what firmware leaves for RAM. */
 #define MTRR_ENABLED_WRITE_BACK UINT64_C(0xc06)
@@ -84,7 +86,7 @@ transfer_msrs(int fd, unsigned long request, struct kvm_msrs *msrs)
     return 0;
 }
 
-/* The MSRs this KVM saves and restores, minus those it shows but does not let us write. */
+/* The MSRs this KVM saves and restores. */
 static struct kvm_msrs *
 list_msrs(Vcpu *vcpu, GError **error)
 {
@@ -109,7 +111,26 @@ list_msrs(Vcpu *vcpu, GError **error)
     return msrs;
 }
 
-/* A list whose every entry is accepted by both KVM_GET_MSRS and KVM_SET_MSRS. */
+/* Where a processor comes out of reset otherwise than KVM's, in ways that guests look at. */
+static void
+set_power_on_value(struct kvm_msr_entry *entry)
+{
+    switch (entry->index) {
+    case MSR_IA32_TSC:
+        entry->data = 0; /* equal on all vCPUs: KVM keeps them in step */
+        break;
+    case MSR_IA32_MISC_ENABLE:
+        entry->data |= MISC_ENABLE_FAST_STRING;
+        break;
+    case MSR_K7_HWCR:
+        entry->data |= HWCR_TSC_FREQ_SEL;
+        break;
+    default:
+        break;
+    }
+}
+
+/* KVM_SET_MSRS will drop those that it shows but does not take. */
 static bool
 capture_msrs(Vcpu *vcpu, GError **error)
 {
@@ -131,11 +152,7 @@ capture_msrs(Vcpu *vcpu, GError **error)
         return kvm_error(error, "KVM_GET_MSRS", result);
     }
     for (unsigned i = 0; i < msrs->nmsrs; i++) {
-        if (msrs->entries[i].index == MSR_IA32_MISC_ENABLE) {
-            msrs->entries[i].data |= MISC_ENABLE_FAST_STRING;
-        } else if (msrs->entries[i].index == MSR_IA32_TSC) {
-            msrs->entries[i].data = 0; /* equal on all vCPUs: KVM keeps them in step */
-        }
+        set_power_on_value(&msrs->entries[i]);
     }
     return true;
 }
