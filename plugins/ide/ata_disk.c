@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A hard disk's commands. Data moves in ata_transfer.c. */
+#include "ata_disk.h"
+
+#include <string.h>
+
+/* How a command is carried out. `argument` depends on the handler. */
+struct command {
+    void (*handler)(struct ata_disk *disk, uint8_t argument);
+    uint8_t argument;
+};
+
+#define C_EXT      (1u << 0) /* 48-bit address */
+#define C_MULTIPLE (1u << 1)
+#define C_FUA      (1u << 2)
+
+void
+ata_disk_abort(struct ata_disk *disk, uint8_t error)
+{
+    memset(&disk->transfer, 0, sizeof(disk->transfer));
+    ide_device_done(&disk->device, error);
+}
+
+/* --- commands that move sectors -----------------------------------------------------------------
+ */
+
+/* Returns 0 if the command was refused (and ended). */
+static uint32_t
+begin(struct ata_disk *disk, uint8_t kind, uint8_t argument)
+{
+    struct ata_transfer *t = &disk->transfer;
+    uint8_t addressing = (argument & C_EXT) ? ATA_LBA48 : ata_address_kind(disk);
+    uint8_t error = ata_address_read(disk, addressing);
+
+    if (error == 0 && (argument & C_MULTIPLE) && disk->settings.multiple == 0) {
+        error = ATA_ABRT;
+    }
+    if (error != 0) {
+        ata_disk_abort(disk, error);
+        return 0;
+    }
+    ata_disk_touch(disk, 1);
+    t->kind = kind;
+    t->block = (argument & C_MULTIPLE) ? disk->settings.multiple : 1;
+    if ((argument & C_FUA) || !disk->settings.write_cache) {
+        t->flags |= ATA_TF_FUA;
+    }
+    return 1;
+}
+
+static void
+read_sectors(struct ata_disk *disk, uint8_t argument)
+{
+    if (begin(disk, ATA_T_PIO_IN, argument)) {
+        ata_transfer_start(disk);
+    }
+}
+
+static void
+write_sectors(struct ata_disk *disk, uint8_t argument)
+{
+    if (begin(disk, ATA_T_PIO_OUT, argument)) {
+        ata_transfer_start(disk);
+    }
+}
+
+static void
+read_dma(struct ata_disk *disk, uint8_t argument)
+{
+    if (begin(disk, ATA_T_DMA_IN, argument)) {
+        ata_transfer_start(disk);
+    }
+}
+
+static void
+write_dma(struct ata_disk *disk, uint8_t argument)
+{
+    if (begin(disk, ATA_T_DMA_OUT, argument)) {
+        ata_transfer_start(disk);
+    }
+}
+
+static void
+verify(struct ata_disk *disk, uint8_t argument)
+{
+    if (begin(disk, ATA_T_VERIFY, argument)) {
+        ata_transfer_start(disk);
+    }
+}
+
+static void
+seek(struct ata_disk *disk, uint8_t argument)
+{
+    disk->device.regs.count[0] = 1; /* SEEK has no count */
+    ata_disk_abort(disk, ata_address_read(disk, ata_address_kind(disk)));
+}
+
+static void
+flush(struct ata_disk *disk, uint8_t argument)
+{
+    disk->transfer.kind = ATA_T_FLUSH;
+    ata_transfer_advance(disk);
+}
+
+/* --- pages --------------------------------------------------------------------------------------
+ */
+
+static void
+identify(struct ata_disk *disk, uint8_t argument)
+{
+    ata_identify(disk, disk->page);
+    ata_transfer_page(disk, ATA_T_PAGE_IN);
+}
+
+static void
+read_buffer(struct ata_disk *disk, uint8_t argument)
+{
+    memcpy(disk->page, disk->sector_buffer, ATA_SECTOR);
+    ata_transfer_page(disk, ATA_T_PAGE_IN);
+}
+
+static void
+write_buffer(struct ata_disk *disk, uint8_t argument)
+{
+    ata_transfer_page(disk, ATA_T_PAGE_OUT);
+}
+
+/* --- commands without data ----------------------------------------------------------------------
+ */
+
+static void
+succeed(struct ata_disk *disk, uint8_t argument)
+{
+    ata_disk_abort(disk, 0);
+}
+
+static void
+not_supported(struct ata_disk *disk, uint8_t argument)
+{
+    ata_disk_abort(disk, ATA_ABRT);
+}
+
+/* PACKET commands tell a driver by the signature what it is talking to. */
+static void
+not_a_packet_device(struct ata_disk *disk, uint8_t argument)
+{
+    uint8_t device = disk->device.regs.device;
+
+    ide_device_signature(&disk->device, 0, 0);
+    disk->device.regs.device = device & ATA_DEVICE_DEV;
+    ata_disk_abort(disk, ATA_ABRT);
+}
+
+/* The translation of CHS addresses (ATA/ATAPI-5, 8.16). */
+static void
+initialize_parameters(struct ata_disk *disk, uint8_t argument)
+{
+    struct ata_settings *settings = &disk->settings;
+    uint32_t heads = (disk->device.regs.device & 0x0fu) + 1;
+    uint32_t sectors = disk->device.regs.count[0];
+    uint64_t cylinders;
+
+    if (sectors == 0) {
+        ata_disk_abort(disk, ATA_ABRT);
+        return;
+    }
+    cylinders = disk->native_sectors / (heads * sectors);
+    settings->cylinders = (uint16_t)(cylinders > UINT16_MAX ? UINT16_MAX : cylinders);
+    settings->heads = (uint8_t)heads;
+    settings->sectors = (uint8_t)sectors;
+    ata_disk_abort(disk, 0);
+}
+
+static void
+set_multiple(struct ata_disk *disk, uint8_t argument)
+{
+    uint8_t count = disk->device.regs.count[0];
+
+    if (count > ATA_MAX_MULTIPLE || (count & (count - 1)) != 0) {
+        ata_disk_abort(disk, ATA_ABRT);
+        return;
+    }
+    disk->settings.multiple = count;
+    ata_disk_abort(disk, 0);
+}
+
+static void
+set_features(struct ata_disk *disk, uint8_t argument)
+{
+    uint8_t error = ata_set_features(disk);
+
+    if (disk->transfer.kind == ATA_T_NONE) {
+        ata_disk_abort(disk, error);
+    } else {
+        ata_transfer_advance(disk); /* switching the write cache off flushes it */
+    }
+}
+
+static void
+power(struct ata_disk *disk, uint8_t argument)
+{
+    ata_power(disk, argument);
+}
+
+static void
+smart(struct ata_disk *disk, uint8_t argument)
+{
+    ata_smart(disk);
+}
+
+static void
+read_native_max(struct ata_disk *disk, uint8_t argument)
+{
+    ata_read_native_max(disk, (argument & C_EXT) ? ATA_LBA48 : ATA_LBA28);
+}
+
+static void
+set_max(struct ata_disk *disk, uint8_t argument)
+{
+    ata_set_max(disk, (argument & C_EXT) ? ATA_LBA48 : ATA_LBA28);
+}
+
+static void
+data_set_management(struct ata_disk *disk, uint8_t argument)
+{
+    ata_trim(disk);
+}
+
+static const struct command commands[256] = {
+    [ATA_NOP] = {not_supported, 0}, /* always ends with ABRT (ATA/ATAPI-7 V1, NOP) */
+    [ATA_DATA_SET_MANAGEMENT] = {data_set_management, 0},
+    [0x10 ... 0x1f] = {succeed, 0}, /* RECALIBRATE; the low nibble once was a stepping rate */
+    [ATA_READ_SECTORS] = {read_sectors, 0},
+    [ATA_READ_SECTORS_ONCE] = {read_sectors, 0},
+    [ATA_READ_SECTORS_EXT] = {read_sectors, C_EXT},
+    [ATA_READ_DMA_EXT] = {read_dma, C_EXT},
+    [ATA_READ_NATIVE_MAX_EXT] = {read_native_max, C_EXT},
+    [ATA_READ_MULTIPLE_EXT] = {read_sectors, C_EXT | C_MULTIPLE},
+    [ATA_WRITE_SECTORS] = {write_sectors, 0},
+    [ATA_WRITE_SECTORS_ONCE] = {write_sectors, 0},
+    [ATA_WRITE_SECTORS_EXT] = {write_sectors, C_EXT},
+    [ATA_WRITE_DMA_EXT] = {write_dma, C_EXT},
+    [ATA_SET_MAX_EXT] = {set_max, C_EXT},
+    [ATA_WRITE_MULTIPLE_EXT] = {write_sectors, C_EXT | C_MULTIPLE},
+    [ATA_WRITE_VERIFY] = {write_sectors, C_FUA}, /* ends when the data is on stable storage */
+    [ATA_WRITE_DMA_FUA_EXT] = {write_dma, C_EXT | C_FUA},
+    [ATA_VERIFY] = {verify, 0},
+    [ATA_VERIFY_ONCE] = {verify, 0},
+    [ATA_VERIFY_EXT] = {verify, C_EXT},
+    [0x70 ... 0x7f] = {seek, 0},
+    [ATA_INIT_DEVICE_PARAMETERS] = {initialize_parameters, 0},
+    [ATA_OLD_STANDBY_IMMEDIATE] = {power, ATA_STANDBY_IMMEDIATE},
+    [ATA_OLD_IDLE_IMMEDIATE] = {power, ATA_IDLE_IMMEDIATE},
+    [ATA_OLD_STANDBY] = {power, ATA_STANDBY},
+    [ATA_OLD_IDLE] = {power, ATA_IDLE},
+    [ATA_OLD_CHECK_POWER_MODE] = {power, ATA_CHECK_POWER_MODE},
+    [ATA_OLD_SLEEP] = {power, ATA_SLEEP},
+    [ATA_IDENTIFY_PACKET_DEVICE] = {not_a_packet_device, 0},
+    [ATA_SMART] = {smart, 0},
+    [ATA_READ_MULTIPLE] = {read_sectors, C_MULTIPLE},
+    [ATA_WRITE_MULTIPLE] = {write_sectors, C_MULTIPLE},
+    [ATA_SET_MULTIPLE_MODE] = {set_multiple, 0},
+    [ATA_READ_DMA] = {read_dma, 0},
+    [ATA_READ_DMA_ONCE] = {read_dma, 0},
+    [ATA_WRITE_DMA] = {write_dma, 0},
+    [ATA_WRITE_DMA_ONCE] = {write_dma, 0},
+    [ATA_WRITE_MULTIPLE_FUA_EXT] = {write_sectors, C_EXT | C_MULTIPLE | C_FUA},
+    [ATA_STANDBY_IMMEDIATE] = {power, ATA_STANDBY_IMMEDIATE},
+    [ATA_IDLE_IMMEDIATE] = {power, ATA_IDLE_IMMEDIATE},
+    [ATA_STANDBY] = {power, ATA_STANDBY},
+    [ATA_IDLE] = {power, ATA_IDLE},
+    [ATA_READ_BUFFER] = {read_buffer, 0},
+    [ATA_CHECK_POWER_MODE] = {power, ATA_CHECK_POWER_MODE},
+    [ATA_SLEEP] = {power, ATA_SLEEP},
+    [ATA_FLUSH_CACHE] = {flush, 0},
+    [ATA_WRITE_BUFFER] = {write_buffer, 0},
+    [ATA_FLUSH_CACHE_EXT] = {flush, 0},
+    [ATA_IDENTIFY_DEVICE] = {identify, 0},
+    [ATA_SET_FEATURES] = {set_features, 0},
+    [ATA_READ_NATIVE_MAX] = {read_native_max, 0},
+    [ATA_SET_MAX] = {set_max, 0},
+};
+
+static void
+disk_command(struct ide_device *device, uint8_t opcode)
+{
+    struct ata_disk *disk = (struct ata_disk *)device;
+    const struct command *command = &commands[opcode];
+
+    memset(&disk->transfer, 0, sizeof(disk->transfer));
+    disk->transfer.opcode = opcode;
+    if (opcode != ATA_SET_MAX && opcode != ATA_SET_MAX_EXT) {
+        disk->native_read = 0; /* SET MAX counts only right after READ NATIVE MAX */
+    }
+    ide_device_busy(device);
+    device->regs.error = 0;
+    if (command->handler != NULL) {
+        command->handler(disk, command->argument);
+    } else {
+        not_supported(disk, 0);
+    }
+}
+
+/* --- reset --------------------------------------------------------------------------------------
+ */
+
+static void
+disk_abandon(struct ide_device *device)
+{
+    struct ata_disk *disk = (struct ata_disk *)device;
+
+    memset(&disk->transfer, 0, sizeof(disk->transfer));
+    ide_device_abandon(device);
+    if (disk->io.in_flight && !disk->io.dropped) {
+        disk->io.dropped = 1;
+        if (BP_HAS(disk->io.ops, cancel)) {
+            disk->io.ops->cancel(disk->io.self, disk->io.queue, disk->io.tag);
+        }
+    }
+}
+
+static void
+disk_reset(struct ide_device *device, uint32_t kind)
+{
+    struct ata_disk *disk = (struct ata_disk *)device;
+
+    device->asleep = 0;
+    if (kind == IDE_RESET_HARD) {
+        ata_settings_default(disk);
+        disk->sectors = disk->kept_sectors;
+        memset(disk->sector_buffer, 0, sizeof(disk->sector_buffer));
+    } else if (kind == IDE_RESET_SOFT && disk->settings.revert) {
+        uint8_t pio = disk->settings.pio_mode;
+        uint8_t dma = disk->settings.dma_mode;
+        ata_settings_default(disk);
+        disk->settings.pio_mode = pio; /* transfer modes outlive a software reset */
+        disk->settings.dma_mode = dma;
+    }
+    ata_disk_touch(disk, 0);
+    ide_device_signature(device, 0, 0);
+    if (disk->io.in_flight) {
+        disk->io.reset_due = 1;
+    } else {
+        device->regs.status = ATA_DRDY | ATA_DSC;
+    }
+}
+
+static uint32_t
+disk_in_flight(const struct ide_device *device)
+{
+    const struct ata_disk *disk = (const struct ata_disk *)device;
+    uint8_t kind = disk->transfer.kind;
+
+    if (disk->io.dropped) {
+        return 1;
+    }
+    return (kind == ATA_T_DMA_IN || kind == ATA_T_DMA_OUT) &&
+           (disk->io.in_flight || (disk->transfer.flags & ATA_TF_HELD));
+}
+
+const struct ide_device_ops ata_disk_ops = {
+    .command = disk_command,
+    .block_done = ata_transfer_block_done,
+    .dma = ata_transfer_dma,
+    .abandon = disk_abandon,
+    .reset = disk_reset,
+    .in_flight = disk_in_flight,
+};
+
+void
+ata_disk_drain(struct ata_disk *disk)
+{
+    if (disk->io.queue != NULL && disk->io.in_flight) {
+        disk->io.ops->drain(disk->io.self, disk->io.queue);
+    }
+}

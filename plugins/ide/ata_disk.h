@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A hard disk on an ATA channel.
+ *
+ * One command at a time. Its data moves between host and backend through the arena buffer (PIO, and
+ * descriptors so small that no sector fits a request) or in place (bus master). A transfer is
+ * described completely by struct ata_transfer, from which the next request is made; so a request
+ * that was held by the error policy, a quiesce or a saved state is simply made again. */
+#pragma once
+
+#include "ide.h"
+
+#define ATA_BUFFER_SECTORS 256u /* arena buffer: the longest LBA28 command */
+#define ATA_BUFFER_BYTES   (ATA_BUFFER_SECTORS * ATA_SECTOR)
+#define ATA_MAX_MULTIPLE   16u
+#define ATA_TRIM_BLOCKS    64u /* IDENTIFY word 105 */
+#define ATA_SG_PIECES      1024u
+
+/* Error policy. The order is that of the option's choices. */
+#define ATA_ON_ERROR_REPORT 0u
+#define ATA_ON_ERROR_IGNORE 1u
+#define ATA_ON_ERROR_STOP   2u
+#define ATA_ON_ERROR_ENOSPC 3u /* stop when there is no space, else report */
+
+#define ATA_ROTATION_UNSET 0xffffffffu
+
+struct ata_options {
+    char serial[21];
+    char model[41];
+    char firmware[9];
+    uint64_t wwn;           /* 0: none */
+    uint32_t rotation_rate; /* IDENTIFY word 217; ATA_ROTATION_UNSET: from the backend */
+    uint32_t physical_size; /* bytes; 0: the backend's */
+    uint32_t cylinders;     /* 0: from the capacity */
+    uint32_t heads;
+    uint32_t sectors;
+    uint32_t on_read_error; /* ATA_ON_ERROR_... */
+    uint32_t on_write_error;
+    uint8_t write_cache;
+    uint8_t discard;
+};
+
+/* What SET FEATURES and its kin change. */
+struct ata_settings {
+    uint8_t write_cache;
+    uint8_t look_ahead;
+    uint8_t revert;   /* CCh: a software reset restores the defaults */
+    uint8_t multiple; /* sectors per block of READ/WRITE MULTIPLE, 0: disabled */
+    uint8_t pio_mode;
+    uint8_t dma_mode; /* SET FEATURES 03h value: 10h-12h, 20h-22h, 40h-45h, 0: none */
+    uint8_t apm;      /* 0: disabled, else 1-FEh */
+    uint8_t aam;      /* 0: disabled, else 80h-FEh */
+    uint8_t smart;
+    uint8_t smart_autosave;
+    uint8_t power;         /* ATA_POWER_... */
+    uint8_t standby_timer; /* as STANDBY and IDLE encode it */
+    uint16_t cylinders;    /* current translation */
+    uint8_t heads;
+    uint8_t sectors;
+};
+
+#define ATA_POWER_ACTIVE  0xffu /* as CHECK POWER MODE tells it */
+#define ATA_POWER_IDLE    0x80u
+#define ATA_POWER_STANDBY 0x00u
+
+#define ATA_CHS   0u
+#define ATA_LBA28 1u
+#define ATA_LBA48 2u
+
+#define ATA_T_NONE     0u
+#define ATA_T_PIO_IN   1u
+#define ATA_T_PIO_OUT  2u
+#define ATA_T_DMA_IN   3u
+#define ATA_T_DMA_OUT  4u
+#define ATA_T_VERIFY   5u
+#define ATA_T_FLUSH    6u
+#define ATA_T_TRIM     7u /* ranges by DMA, then discards */
+#define ATA_T_PAGE_IN  8u /* one block that the disk made */
+#define ATA_T_PAGE_OUT 9u /* one block for the disk itself */
+#define ATA_T_KINDS    10u
+
+#define ATA_TF_FUA     (1u << 0) /* on stable storage at completion */
+#define ATA_TF_HELD    (1u << 1) /* the next request waits for start or resume */
+#define ATA_TF_FLUSH   (1u << 2) /* data is through, a flush ends the command */
+#define ATA_TF_FAILED  (1u << 3) /* PIO in: the sector after the buffered ones is bad */
+#define ATA_TF_RANGES  (1u << 4) /* trim: the ranges are in the buffer */
+#define ATA_TF_STANDBY (1u << 5) /* flush: then go to standby */
+#define ATA_TF_SLEEP   (1u << 6) /* flush: then go to sleep */
+#define ATA_TF_ALL     0x7fu
+
+struct ata_transfer {
+    uint8_t kind;       /* ATA_T_... */
+    uint8_t flags;      /* ATA_TF_... */
+    uint8_t addressing; /* ATA_CHS ... */
+    uint8_t opcode;
+    uint64_t lba;  /* of the next sector to ask the backend for */
+    uint32_t left; /* sectors to ask for */
+    uint32_t
+        limit; /* most sectors in a request: shrinks to find a bad one; trim: left of a piece */
+    uint32_t block;  /* PIO: sectors in a DRQ block */
+    uint32_t chunk;  /* PIO: sectors the buffer takes in this round */
+    uint32_t filled; /* of them: done by the backend */
+    uint32_t taken;  /* of them: done by the host */
+    /* The request in flight; made again after a hold, so never saved. */
+    uint32_t request; /* sectors */
+    uint32_t op;      /* BP_BLOCK_... */
+    uint8_t bounced;  /* DMA through the buffer */
+};
+
+/* The way to the backend; one request at a time. */
+struct ata_io {
+    const struct bp_block_ops *ops;
+    void *self;
+    void *queue;
+    char backend[64];
+    uint64_t tag; /* of the request in flight */
+    uint8_t in_flight;
+    uint8_t dropped;   /* its command was given up */
+    uint8_t reset_due; /* ready again when it ends */
+    uint8_t dma_read;  /* it writes guest memory in place */
+    uint8_t can_fua;
+    uint8_t volatile_cache;
+    uint8_t can_discard;
+    uint8_t zero_discard;
+    uint8_t rotational;
+    uint32_t physical_size;
+    uint64_t max_sectors; /* of a request */
+    uint64_t max_discard; /* sectors */
+    struct ide_sg sg;
+    struct bp_iovec buffer_iov;
+};
+
+struct ata_disk {
+    struct ide_device device; /* first member: ops functions cast */
+    struct ide *ide;
+    uint32_t use; /* of the slot; also the arena's id */
+    struct ata_options options;
+    struct ata_settings settings;
+    struct ata_transfer transfer;
+    struct ata_io io;
+    uint64_t native_sectors;  /* capacity */
+    uint64_t sectors;         /* what the host may address: SET MAX */
+    uint64_t kept_sectors;    /* what it is after a hard reset: SET MAX with VV = 1 */
+    uint64_t active_ns;       /* virtual time of the last command, for the standby timer */
+    uint8_t native_read;      /* READ NATIVE MAX was the last command: SET MAX is allowed */
+    uint8_t selftest_status;  /* SMART self-test execution status */
+    uint8_t selftest_count;   /* entries of the log: 0-21 */
+    uint8_t selftest_log[21]; /* kinds of test, newest first */
+    uint8_t *buffer;          /* arena: ATA_BUFFER_BYTES and one page of ATA_SECTOR */
+    uint8_t *page;            /* the last sector of it: what READ/WRITE BUFFER and IDENTIFY use */
+    uint8_t sector_buffer[ATA_SECTOR]; /* content of READ BUFFER, WRITE BUFFER */
+};
+
+/* --- ata_disk.c ---------------------------------------------------------------------------------
+ */
+
+extern const struct ide_device_ops ata_disk_ops;
+
+/* Nothing is in flight when it returns, and nothing will be delivered. [control] */
+void ata_disk_drain(struct ata_disk *disk);
+/* The command in progress ends with bits of the Error register. */
+void ata_disk_abort(struct ata_disk *disk, uint8_t error);
+/* Time passed or a command came: brings the power state up to date. */
+void ata_disk_touch(struct ata_disk *disk, uint32_t media);
+void ata_settings_default(struct ata_disk *disk);
+
+/* --- ata_transfer.c -----------------------------------------------------------------------------
+ */
+
+/* Starts a command that the fields of disk->transfer describe: kind, flags, addressing, lba, left.
+ */
+void ata_transfer_start(struct ata_disk *disk);
+/* The next request, or what was held. */
+void ata_transfer_advance(struct ata_disk *disk);
+/* Makes a held request now. */
+void ata_transfer_retry(struct ata_disk *disk);
+/* One block of ATA_SECTOR bytes from disk->page to the host, or from the host to it. */
+void ata_transfer_page(struct ata_disk *disk, uint8_t kind);
+void ata_transfer_block_done(struct ide_device *device);
+void ata_transfer_dma(struct ide_device *device);
+/* A request of the transfer ended. */
+void ata_transfer_completed(struct ata_disk *disk, int32_t status);
+void ata_transfer_finish(struct ata_disk *disk);
+void ata_transfer_fail(struct ata_disk *disk, uint8_t error);
+/* The table of the bus master ended early (error 0) or led nowhere (error 1). */
+void ata_transfer_bus_error(struct ata_disk *disk, uint32_t error);
+
+/* --- ata_io.c -----------------------------------------------------------------------------------
+ */
+
+/* Hands one request over. -EIO: the backend did not take it. */
+int32_t ata_io_submit(struct ata_disk *disk, uint32_t op, uint64_t lba, uint64_t sectors,
+                      struct bp_iovec *iov, uint32_t iov_count) BP_MUST_CHECK;
+int32_t ata_io_open(struct ata_disk *disk, const struct bp_peer *peer) BP_MUST_CHECK;
+void ata_io_close(struct ata_disk *disk);
+/* What the policy makes of a failure: ATA_ON_ERROR_REPORT, _IGNORE or _STOP (events sent). */
+uint32_t ata_io_decide(struct ata_disk *disk, int32_t status);
+/* The event for a decision. */
+void ata_io_report(struct ata_disk *disk, int32_t status, uint32_t action);
+
+/* --- ata_address.c ------------------------------------------------------------------------------
+ */
+
+/* Address and count of the command in the registers. Returns 0, or bits of the Error register. */
+uint8_t ata_address_read(struct ata_disk *disk, uint8_t addressing);
+/* Puts an address into the registers, as the command's kind of addressing has it. */
+void ata_address_write(struct ata_disk *disk, uint8_t addressing, uint64_t lba);
+/* CHS, or 28-bit LBA: what the Device register says. */
+uint8_t ata_address_kind(const struct ata_disk *disk);
+/* Default translation for the capacity and options. */
+void ata_geometry_default(const struct ata_disk *disk, uint32_t *cylinders, uint32_t *heads,
+                          uint32_t *sectors);
+
+/* --- the rest -----------------------------------------------------------------------------------
+ */
+
+/* Fills the 512 bytes of IDENTIFY DEVICE. ata_identify.c */
+void ata_identify(const struct ata_disk *disk, uint8_t *page);
+/* SET FEATURES. Returns 0 or bits of the Error register. ata_features.c */
+uint8_t ata_set_features(struct ata_disk *disk);
+/* Power commands, by opcode of either set. ata_features.c */
+void ata_power(struct ata_disk *disk, uint8_t opcode);
+/* SMART, by the Features register. ata_smart.c */
+void ata_smart(struct ata_disk *disk);
+/* READ NATIVE MAX, SET MAX. ata_max.c */
+void ata_read_native_max(struct ata_disk *disk, uint8_t addressing);
+void ata_set_max(struct ata_disk *disk, uint8_t addressing);
+/* DATA SET MANAGEMENT. ata_trim.c */
+void ata_trim(struct ata_disk *disk);
+void ata_trim_advance(struct ata_disk *disk);
+void ata_trim_completed(struct ata_disk *disk);
+/* bp.state/1. ide_state.c */
+extern const struct bp_state_ops ide_state_ops;

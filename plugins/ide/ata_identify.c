@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The 256 words of IDENTIFY DEVICE (ATA/ATAPI-7 V1, 6.17; words 69, 105, 106, 169, 209, 217:
+ * ACS-2). Each word tells what the disk really does. */
+#include "ata_disk.h"
+
+#include <string.h>
+
+struct words {
+    uint16_t w[256];
+};
+
+/* Two characters a word, the first in the high byte, padded with blanks. */
+static void
+put_string(struct words *id, uint32_t first, uint32_t count, const char *text)
+{
+    size_t length = strlen(text);
+
+    for (uint32_t i = 0; i < count * 2; i++) {
+        uint16_t c = i < length ? (uint8_t)text[i] : ' ';
+        id->w[first + i / 2] |= (uint16_t)((i & 1) ? c : c << 8);
+    }
+}
+
+static void
+put_u32(struct words *id, uint32_t first, uint32_t value)
+{
+    id->w[first] = (uint16_t)value;
+    id->w[first + 1] = (uint16_t)(value >> 16);
+}
+
+static void
+put_geometry(const struct ata_disk *disk, struct words *id)
+{
+    const struct ata_settings *s = &disk->settings;
+    uint32_t cylinders, heads, sectors;
+    uint64_t lba28 = disk->sectors < 0x0fffffff ? disk->sectors : 0x0fffffff;
+
+    ata_geometry_default(disk, &cylinders, &heads, &sectors);
+    id->w[1] = (uint16_t)cylinders;
+    id->w[3] = (uint16_t)heads;
+    id->w[4] =
+        (uint16_t)(ATA_SECTOR * sectors); /* obsolete: unformatted bytes of a track, sector */
+    id->w[5] = ATA_SECTOR;
+    id->w[6] = (uint16_t)sectors;
+    id->w[54] = s->cylinders;
+    id->w[55] = s->heads;
+    id->w[56] = s->sectors;
+    put_u32(id, 57, (uint32_t)s->cylinders * s->heads * s->sectors);
+    put_u32(id, 60, (uint32_t)lba28);
+    put_u32(id, 100, (uint32_t)disk->sectors);
+    put_u32(id, 102, (uint32_t)(disk->sectors >> 32));
+}
+
+static void
+put_transfer_modes(const struct ata_disk *disk, struct words *id)
+{
+    uint8_t mode = disk->settings.dma_mode;
+    uint16_t selected = (uint16_t)(0x100u << (mode & 7));
+
+    id->w[47] = 0x8000 | ATA_MAX_MULTIPLE;
+    id->w[48] = 0x0001; /* doubleword I/O, as ATA-1 has it */
+    id->w[49] = 0x2f00; /* DMA, LBA, IORDY (can be disabled), standard standby timer */
+    id->w[50] = 0x4000;
+    id->w[51] = 0x0200; /* obsolete: PIO mode 2, DMA mode 2 */
+    id->w[52] = 0x0200;
+    id->w[53] = 0x0007; /* words 54-58, 64-70 and 88 are valid */
+    id->w[59] = disk->settings.multiple != 0 ? 0x0100 | disk->settings.multiple : 0;
+    id->w[62] = (uint16_t)(0x0007 | ((mode & 0xf8) == 0x10 ? selected : 0));
+    id->w[63] = (uint16_t)(0x0007 | ((mode & 0xf8) == 0x20 ? selected : 0));
+    id->w[64] = 0x0003;                                  /* PIO modes 3 and 4 */
+    id->w[65] = id->w[66] = id->w[67] = id->w[68] = 120; /* ns per cycle */
+    id->w[88] = (uint16_t)(0x003f | ((mode & 0xf8) == 0x40 ? selected : 0));
+}
+
+/* Command sets: supported 82-84, enabled 85-87. */
+static void
+put_command_sets(const struct ata_disk *disk, struct words *id)
+{
+    const struct ata_settings *s = &disk->settings;
+    uint16_t wwn = disk->options.wwn != 0 ? 0x0100 : 0;
+
+    id->w[80] = 0x00f0; /* ATA/ATAPI-4 to -7 */
+    id->w[81] = 0x001d; /* ATA/ATAPI-7 as published */
+    /* NOP, READ BUFFER, WRITE BUFFER, HPA, look-ahead, write cache, power management, SMART */
+    id->w[82] = 0x7469;
+    /* FLUSH CACHE EXT, FLUSH CACHE, 48-bit, AAM, APM */
+    id->w[83] = 0x7608;
+    id->w[84] = (uint16_t)(0x4043 | wwn); /* FUA writes, SMART self-test and error log */
+    id->w[85] = (uint16_t)((0x7469 & ~0x0061) | (s->look_ahead ? 0x0040 : 0) |
+                           (s->write_cache ? 0x0020 : 0) | (s->smart ? 0x0001 : 0));
+    id->w[86] = (uint16_t)(0xb400 | (s->aam != 0 ? 0x0200 : 0) | (s->apm != 0 ? 0x0008 : 0));
+    id->w[87] = (uint16_t)(0x4043 | wwn);
+    id->w[91] = s->apm;
+    id->w[94] = (uint16_t)(0x8000 | s->aam);
+    id->w[119] = 0x4000;
+    id->w[120] = 0x4000;
+}
+
+/* The result of the hardware reset: 80-conductor cable, devices chosen by jumper, diagnostics
+ * passed. */
+static uint16_t
+reset_result(const struct ata_disk *disk)
+{
+    const struct ide_device *other = disk->device.channel->devices[1];
+
+    if (disk->device.unit == 1) {
+        return 0x6b00; /* asserted PDIAG- */
+    }
+    return other != NULL ? 0x603b  /* saw DASP- and PDIAG- */
+                         : 0x604b; /* answers for device 1 */
+}
+
+static void
+put_medium(const struct ata_disk *disk, struct words *id)
+{
+    uint32_t size =
+        disk->options.physical_size != 0 ? disk->options.physical_size : disk->io.physical_size;
+    uint16_t shift = 0;
+
+    while (shift < 15 && ((uint64_t)ATA_SECTOR << (shift + 1)) <= size) {
+        shift++;
+    }
+    id->w[106] = (uint16_t)(0x4000 | (shift != 0 ? 0x2000 | shift : 0));
+    id->w[209] = shift != 0 ? 0x4000 : 0; /* logical sector 0 begins a physical one */
+    id->w[217] = disk->options.rotation_rate != ATA_ROTATION_UNSET
+                     ? (uint16_t)disk->options.rotation_rate
+                     : (disk->io.rotational ? 7200 : 1);
+    for (uint32_t i = 0; i < 4; i++) {
+        id->w[108 + i] = (uint16_t)(disk->options.wwn >> (48 - 16 * i));
+    }
+    if (disk->io.can_discard && disk->options.discard) {
+        id->w[69] =
+            disk->io.zero_discard ? 0x4020 : 0; /* reads after TRIM are deterministic, zero */
+        id->w[105] = ATA_TRIM_BLOCKS;
+        id->w[169] = 0x0001;
+    }
+}
+
+void
+ata_identify(const struct ata_disk *disk, uint8_t *page)
+{
+    struct words id = {{0}};
+    uint8_t sum = 0;
+
+    id.w[0] = 0x0040; /* ATA, not removable */
+    put_geometry(disk, &id);
+    put_string(&id, 10, 10, disk->options.serial);
+    id.w[20] = 3; /* obsolete: dual-ported buffer with read caching, its sectors, ECC bytes */
+    id.w[21] = ATA_BUFFER_SECTORS;
+    id.w[22] = 4;
+    put_string(&id, 23, 4, disk->options.firmware);
+    put_string(&id, 27, 20, disk->options.model);
+    put_transfer_modes(disk, &id);
+    put_command_sets(disk, &id);
+    id.w[93] = reset_result(disk);
+    put_medium(disk, &id);
+    id.w[222] = 0x0002; /* parallel, ATA/ATAPI-7 */
+    for (uint32_t i = 0; i < 256; i++) {
+        page[2 * i] = (uint8_t)id.w[i];
+        page[2 * i + 1] = (uint8_t)(id.w[i] >> 8);
+    }
+    page[510] = 0xa5; /* the checksum is valid */
+    for (uint32_t i = 0; i < 511; i++) {
+        sum = (uint8_t)(sum + page[i]);
+    }
+    page[511] = (uint8_t)-sum;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A disk's way to its backend, and the error policy. */
+#include "ata_disk.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void
+completed(void *opaque, const struct bp_block_completion *completions, uint32_t count)
+{
+    struct ata_disk *disk = opaque;
+    struct ata_io *io = &disk->io;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (!io->in_flight || completions[i].user != io->tag) {
+            continue;
+        }
+        io->in_flight = 0;
+        ata_transfer_completed(disk, completions[i].status);
+    }
+    if (!io->in_flight) {
+        ide_settle(disk->ide);
+    }
+}
+
+/* What the backend says about itself now. */
+static int32_t
+learn(struct ata_disk *disk, struct bp_block_info *info)
+{
+    struct ata_io *io = &disk->io;
+    int32_t r;
+
+    memset(info, 0, sizeof(*info));
+    info->size = sizeof(*info);
+    r = io->ops->info(io->self, info);
+    if (r != 0) {
+        return r;
+    }
+    io->sg.max =
+        info->max_iov != 0 && info->max_iov < ATA_SG_PIECES ? info->max_iov : ATA_SG_PIECES;
+    io->can_fua = (info->flags & BP_BLOCK_CAN_FUA) != 0;
+    io->volatile_cache = (info->flags & BP_BLOCK_WRITE_CACHE) != 0;
+    io->can_discard = (info->flags & BP_BLOCK_CAN_DISCARD) != 0;
+    io->zero_discard = (info->flags & BP_BLOCK_CAN_ZERO_DISCARD) != 0;
+    io->rotational = (info->flags & BP_BLOCK_ROTATIONAL) != 0;
+    io->physical_size = info->physical_block_size;
+    io->max_sectors = info->max_transfer / ATA_SECTOR;
+    io->max_sectors = io->max_sectors != 0 ? io->max_sectors : ATA_BUFFER_SECTORS;
+    io->max_discard = info->max_discard / ATA_SECTOR;
+    return 0;
+}
+
+/* The backend was resized: IDENTIFY shows the new capacity. A host protected area stays in force as
+ * long as it lies inside. */
+static void
+event(void *opaque, uint32_t what)
+{
+    struct ata_disk *disk = opaque;
+    struct bp_block_info info;
+    uint64_t before = disk->native_sectors;
+
+    if (learn(disk, &info) != 0) {
+        return;
+    }
+    disk->native_sectors = info.capacity / ATA_SECTOR;
+    if (disk->sectors == before || disk->sectors > disk->native_sectors) {
+        disk->sectors = disk->native_sectors;
+    }
+    if (disk->kept_sectors == before || disk->kept_sectors > disk->native_sectors) {
+        disk->kept_sectors = disk->native_sectors;
+    }
+}
+
+static const struct bp_block_client client = {
+    .size = sizeof(client),
+    .complete = completed,
+    .event = event,
+};
+
+int32_t
+ata_io_open(struct ata_disk *disk, const struct bp_peer *peer)
+{
+    struct ata_io *io = &disk->io;
+    const struct bp_block_queue_args args = {
+        .size = sizeof(args),
+        .depth = 2, /* one in flight; the next may be made while its completion is delivered */
+        .loop = disk->ide->loop,
+        .client = &client,
+        .opaque = disk,
+    };
+    struct bp_block_info info;
+    int32_t r;
+
+    io->ops = peer->table;
+    io->self = peer->self;
+    (void)snprintf(io->backend, sizeof(io->backend), "%s", peer->id != NULL ? peer->id : "");
+    r = learn(disk, &info);
+    if (r != 0) {
+        return r;
+    }
+    if (info.capacity < ATA_SECTOR || info.block_size > ATA_SECTOR) {
+        return -EINVAL;
+    }
+    disk->native_sectors = info.capacity / ATA_SECTOR;
+    disk->sectors = disk->kept_sectors = disk->native_sectors;
+    return io->ops->queue_open(io->self, &args, &io->queue);
+}
+
+void
+ata_io_close(struct ata_disk *disk)
+{
+    struct ata_io *io = &disk->io;
+
+    if (io->queue != NULL) {
+        io->ops->queue_close(io->self, io->queue);
+    }
+    io->queue = NULL;
+    io->ops = NULL;
+}
+
+int32_t
+ata_io_submit(struct ata_disk *disk, uint32_t op, uint64_t lba, uint64_t sectors,
+              struct bp_iovec *iov, uint32_t iov_count)
+{
+    struct ata_io *io = &disk->io;
+    struct bp_block_request request = {
+        .op = op,
+        .offset = lba * ATA_SECTOR,
+        .length = sectors * ATA_SECTOR,
+        .iov = iov,
+        .iov_count = iov_count,
+    };
+
+    if (io->queue == NULL) {
+        return -EIO;
+    }
+    if (op == BP_BLOCK_WRITE && io->can_fua && (disk->transfer.flags & ATA_TF_FUA)) {
+        request.flags = BP_BLOCK_FUA;
+    }
+    request.user = ++io->tag;
+    disk->transfer.op = op;
+    io->in_flight = 1;
+    if (io->ops->submit(io->self, io->queue, &request, 1) != 1) {
+        io->in_flight = 0;
+        return -EIO;
+    }
+    return 0;
+}
+
+uint32_t
+ata_io_decide(struct ata_disk *disk, int32_t status)
+{
+    uint32_t policy = disk->transfer.op == BP_BLOCK_READ ? disk->options.on_read_error
+                                                         : disk->options.on_write_error;
+
+    if (policy == ATA_ON_ERROR_ENOSPC) {
+        policy = status == -ENOSPC ? ATA_ON_ERROR_STOP : ATA_ON_ERROR_REPORT;
+    }
+    return policy;
+}
+
+static const char *
+describe(int32_t status)
+{
+    const char *text = strerrordesc_np(-status);
+
+    return text != NULL ? text : "unknown error";
+}
+
+void
+ata_io_report(struct ata_disk *disk, int32_t status, uint32_t action)
+{
+    static const char *const names[] = {"report", "ignore", "stop"};
+    struct ide *ide = disk->ide;
+    char reason[128];
+    char json[512];
+
+    (void)snprintf(reason, sizeof(reason), "%s error on %s (channel %u unit %u): %s",
+                   disk->transfer.op == BP_BLOCK_READ ? "read" : "write", disk->io.backend,
+                   disk->device.channel->number, disk->device.unit, describe(status));
+    (void)snprintf(json, sizeof(json),
+                   "{\"device\":\"%s:%u.%u\",\"node-name\":\"%s\",\"operation\":\"%s\","
+                   "\"action\":\"%s\",\"nospace\":%s,\"reason\":\"%s\"}",
+                   ide->id, disk->device.channel->number, disk->device.unit, disk->io.backend,
+                   disk->transfer.op == BP_BLOCK_READ ? "read" : "write", names[action],
+                   status == -ENOSPC ? "true" : "false", describe(status));
+    bp_warn(&ide->host, "%s", reason);
+    ide->host.core->event(ide->host.instance, "BLOCK_IO_ERROR", json);
+    if (action == ATA_ON_ERROR_STOP) {
+        (void)ide->host.core->request(ide->host.instance, BP_REQUEST_STOP, reason);
+    }
+}

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The plugin "ide": the IDE function of the PIIX3 with up to four drives. Creation, life,
+ * description. References and threads: see ide.h. */
+#include "ata_disk.h"
+#include "ide_options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLOT_DISK 0u
+
+/* --- firmware's view ----------------------------------------------------------------------------
+ */
+
+/* A core that refuses a cell costs a guest nothing it needs. */
+static void
+set_cmos(struct ide *ide, uint32_t cell, uint32_t mask, uint32_t value)
+{
+    int32_t r = ide->host.core->cmos(ide->host.instance, cell, mask, value);
+
+    if (r != 0) {
+        bp_warn(&ide->host, "cannot set CMOS cell %02xh, ignoring", cell);
+    }
+}
+
+/* CMOS as a PC's set-up program leaves it (types at 12h, 47 = user defined at 19h/1Ah, the geometry
+ * from 1Bh and 24h on), for the disks of the primary channel. */
+static void
+describe_to_firmware(struct ide *ide, const struct ata_disk *disk, uint32_t number)
+{
+    const uint32_t base = number == 0 ? 0x1b : 0x24;
+    uint32_t cylinders, heads, sectors;
+    uint8_t cells[9];
+
+    ata_geometry_default(disk, &cylinders, &heads, &sectors);
+    cells[0] = (uint8_t)cylinders;
+    cells[1] = (uint8_t)(cylinders >> 8);
+    cells[2] = (uint8_t)heads;
+    cells[3] = 0xff; /* no write precompensation */
+    cells[4] = 0xff;
+    cells[5] = (uint8_t)(0xc0 | (heads > 8 ? 0x08 : 0)); /* no retries; more than eight heads */
+    cells[6] = (uint8_t)cylinders;                       /* landing zone */
+    cells[7] = (uint8_t)(cylinders >> 8);
+    cells[8] = (uint8_t)sectors;
+    for (uint32_t i = 0; i < 9; i++) {
+        set_cmos(ide, base + i, 0xff, cells[i]);
+    }
+    set_cmos(ide, 0x12, number == 0 ? 0xf0 : 0x0f, 0xff);
+    set_cmos(ide, 0x19 + number, 0xff, 47);
+}
+
+/* The translation that firmware is to use: two bits of cell 39h for each place, 0 none, 1 LBA. */
+static void
+describe_translation(struct ide *ide, const struct ata_disk *disk)
+{
+    uint32_t place = disk->device.channel->number * 2 + disk->device.unit;
+    uint32_t cylinders, heads, sectors;
+    uint32_t bits;
+
+    ata_geometry_default(disk, &cylinders, &heads, &sectors);
+    bits = cylinders > 1024 || heads > 16 || sectors > 63;
+    set_cmos(ide, 0x39, 3u << (2 * place), bits << (2 * place));
+}
+
+/* --- life ---------------------------------------------------------------------------------------
+ */
+
+void
+ide_settle(struct ide *ide)
+{
+    if (!ide->quiesce_due) {
+        return;
+    }
+    for (uint32_t i = 0; i < ide->disk_count; i++) {
+        if (ide->disks[i]->io.in_flight) {
+            return;
+        }
+    }
+    ide->quiesce_due = 0;
+    ide->host.core->quiesced(ide->host.instance, 0);
+}
+
+static int32_t
+ide_attach(void *self, uint32_t slot, uint32_t use, const struct bp_peer *peer)
+{
+    struct ide *ide = self;
+    int32_t r;
+
+    if (slot != SLOT_DISK || use >= ide->disk_count) {
+        return bp_fail(&ide->host, -EINVAL, NULL, "there is no drive for backend '%s'", peer->id);
+    }
+    r = ata_io_open(ide->disks[use], peer);
+    if (r != 0) {
+        return bp_fail(&ide->host, r, NULL, "backend '%s' cannot be used as a disk: %s", peer->id,
+                       r == -ENOMEDIUM ? "it has no medium"
+                       : r == -EINVAL  ? "it is smaller than a sector, or its blocks are larger"
+                                       : "it refused the connection");
+    }
+    return 0;
+}
+
+static void
+ide_detach(void *self, uint32_t slot, uint32_t use)
+{
+    struct ide *ide = self;
+
+    if (slot == SLOT_DISK && use < ide->disk_count) {
+        ata_disk_drain(ide->disks[use]);
+        ata_io_close(ide->disks[use]);
+    }
+}
+
+static int32_t
+name_boot_path(struct ide *ide, const struct ata_disk *disk)
+{
+    uint32_t channel = disk->device.channel->number;
+    char unit[8], path[32];
+    int32_t r;
+
+    (void)snprintf(unit, sizeof(unit), "%u.%u", channel & 1, disk->device.unit & 1);
+    (void)snprintf(path, sizeof(path), "drive@%u/disk@%u", channel & 1, disk->device.unit & 1);
+    r = ide->host.core->boot_path(ide->host.instance, unit, path);
+    return r == 0 ? 0 : bp_fail(&ide->host, r, NULL, "cannot describe drive %s to firmware", unit);
+}
+
+static int32_t
+ide_realize(void *self)
+{
+    struct ide *ide = self;
+
+    for (uint32_t i = 0; i < ide->disk_count; i++) {
+        struct ata_disk *disk = ide->disks[i];
+        int32_t r;
+        if (disk->io.queue == NULL) {
+            return bp_fail(&ide->host, -ENODEV, NULL, "a drive has no backend");
+        }
+        r = name_boot_path(ide, disk);
+        if (r != 0) {
+            return r;
+        }
+        describe_translation(ide, disk);
+    }
+    for (uint32_t unit = 0; unit < IDE_UNITS; unit++) {
+        struct ide_device *device = ide->channels[0].devices[unit];
+        if (device != NULL) {
+            describe_to_firmware(ide, (struct ata_disk *)device, unit);
+        }
+    }
+    return 0;
+}
+
+static void
+retry_held(struct ide *ide)
+{
+    for (uint32_t i = 0; i < ide->disk_count; i++) {
+        ata_transfer_retry(ide->disks[i]);
+    }
+}
+
+static void
+ide_start(void *self)
+{
+    retry_held(self);
+}
+
+/* Requests in flight are cancelled and waited for with their results dropped, so nothing reaches
+ * guest memory afterwards. */
+static void
+ide_reset(void *self, uint32_t kind)
+{
+    struct ide *ide = self;
+
+    for (uint32_t i = 0; i < ide->disk_count; i++) {
+        struct ide_device *device = &ide->disks[i]->device;
+        device->ops->abandon(device);
+    }
+    for (uint32_t i = 0; i < ide->disk_count; i++) {
+        ata_disk_drain(ide->disks[i]);
+    }
+    for (uint32_t i = 0; i < IDE_CHANNELS; i++) {
+        ide_channel_reset(&ide->channels[i]);
+    }
+}
+
+/* The request in flight ends as usual; the one that would follow is held. */
+static int32_t
+ide_quiesce(void *self, uint64_t deadline_ns)
+{
+    struct ide *ide = self;
+
+    ide->quiescing = 1;
+    for (uint32_t i = 0; i < ide->disk_count; i++) {
+        if (ide->disks[i]->io.in_flight) {
+            ide->quiesce_due = 1;
+            return BP_LIFE_PENDING;
+        }
+    }
+    return 0;
+}
+
+static void
+ide_resume(void *self)
+{
+    struct ide *ide = self;
+
+    ide->quiescing = 0;
+    ide->quiesce_due = 0;
+    retry_held(ide);
+}
+
+static const struct bp_life_ops ide_life = {
+    .size = sizeof(ide_life),
+    .realize = ide_realize,
+    .start = ide_start,
+    .reset = ide_reset,
+    .quiesce = ide_quiesce,
+    .resume = ide_resume,
+    .attach = ide_attach,
+    .detach = ide_detach,
+};
+
+/* --- creation -----------------------------------------------------------------------------------
+ */
+
+static void
+ide_destroy(void *self)
+{
+    struct ide *ide = self;
+
+    for (uint32_t i = 0; i < ide->disk_count; i++) {
+        free(ide->disks[i]->io.sg.iov);
+        free(ide->disks[i]->io.sg.gpa);
+        free(ide->disks[i]);
+    }
+    free(ide);
+}
+
+/* Memory of a disk: pieces of a request, and the buffer in the arena. */
+static int32_t
+allocate(struct ide *ide, struct ata_disk *disk)
+{
+    void *memory = NULL;
+    int32_t r;
+
+    disk->io.sg.iov = calloc(ATA_SG_PIECES, sizeof(*disk->io.sg.iov));
+    disk->io.sg.gpa = calloc(ATA_SG_PIECES, sizeof(*disk->io.sg.gpa));
+    if (disk->io.sg.iov == NULL || disk->io.sg.gpa == NULL) {
+        return -ENOMEM;
+    }
+    r = ide->host.memory->arena_alloc(ide->host.instance, disk->use, ATA_BUFFER_BYTES + ATA_SECTOR,
+                                      4096, &memory);
+    if (r == 0) {
+        disk->buffer = memory;
+        disk->page = disk->buffer + ATA_BUFFER_BYTES;
+    }
+    return r;
+}
+
+static int32_t
+add_drive(struct ide *ide, const struct bp_node *group)
+{
+    struct ata_disk *disk = calloc(1, sizeof(*disk));
+    struct ide_place place;
+    struct ide_channel *channel;
+    int32_t r;
+
+    if (disk == NULL) {
+        return bp_fail(&ide->host, -ENOMEM, group, "out of memory");
+    }
+    disk->ide = ide;
+    disk->use = ide->disk_count;
+    ide->disks[ide->disk_count++] = disk; /* from here on ide_destroy() frees it */
+    r = ide_options_drive(ide, group, &place, &disk->options);
+    if (r != 0) {
+        return r;
+    }
+    channel = &ide->channels[place.channel];
+    if (channel->devices[place.unit] != NULL) {
+        return bp_fail(&ide->host, -EINVAL, group, "channel %u already has a unit %u",
+                       place.channel, place.unit);
+    }
+    r = allocate(ide, disk);
+    if (r != 0) {
+        return bp_fail(&ide->host, r, group, "no memory for the drive's buffer");
+    }
+    disk->device.ops = &ata_disk_ops;
+    disk->device.channel = channel;
+    disk->device.unit = place.unit;
+    channel->devices[place.unit] = &disk->device;
+    return 0;
+}
+
+static int32_t
+add_drives(struct ide *ide, const struct bp_node *config)
+{
+    const struct bp_node *list = bp_option(&ide->host, config, "drives");
+    uint32_t count = list != NULL ? ide->host.config->count(ide->host.instance, list) : 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        int32_t r = -EINVAL;
+        if (ide->disk_count < IDE_CHANNELS * IDE_UNITS) {
+            r = add_drive(ide, ide->host.config->at(ide->host.instance, list, i));
+        }
+        if (r != 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+/* 290550, 2.3: IDETIM, SIDETIM. They are kept for firmware and drivers to read back; timing has no
+ * meaning here, and the ports are decoded always. */
+static int32_t
+declare_function(struct ide *ide)
+{
+    static const uint8_t zero[5] = {0};
+    static const uint8_t all[5] = {0xff, 0xff, 0xff, 0xff, 0xff};
+    static const uint8_t status[2] = {0x80, 0x02}; /* fast back-to-back, medium DEVSEL# */
+    static const uint8_t status_clear[2] = {0x00, 0x38};
+    const struct bp_pci_args args = {
+        .size = sizeof(args),
+        .vendor_id = 0x8086,
+        .device_id = 0x7010,
+        .subsystem_vendor_id = 0x1af4,
+        .subsystem_id = 0x1100,
+        .base_class = 0x01,
+        .sub_class = 0x01,
+        .prog_if = 0x80, /* compatibility mode on both channels, bus master */
+        .bars = {[4] = {.size = 16, .flags = BP_PCI_BAR_IO}},
+    };
+    struct bp_instance *instance = ide->host.instance;
+    int32_t r = ide->host.pci->function(instance, &args);
+
+    if (r == 0) {
+        r = ide->host.pci->config(instance, 0x40, sizeof(zero), zero, all, NULL);
+    }
+    if (r == 0) {
+        r = ide->host.pci->config(instance, 0x06, sizeof(status), status, NULL, status_clear);
+    }
+    return r;
+}
+
+static int32_t
+declare(struct ide *ide)
+{
+    int32_t r = declare_function(ide);
+
+    if (r != 0) {
+        return bp_fail(&ide->host, r, NULL, "no PCI function for the controller");
+    }
+    for (uint32_t i = 0; i < IDE_CHANNELS; i++) {
+        r = ide_channel_declare(&ide->channels[i]);
+        if (r != 0) {
+            return bp_fail(&ide->host, r, NULL,
+                           "the ports or the interrupt of channel %u belong to another device", i);
+        }
+    }
+    r = ide_bus_master_declare(ide);
+    return r == 0 ? 0 : bp_fail(&ide->host, r, NULL, "no ports for the bus master");
+}
+
+static int32_t
+ide_create(const struct bp_create *args, void **self)
+{
+    struct ide *ide = calloc(1, sizeof(*ide));
+    struct bp_services host;
+    int32_t r;
+
+    bp_services_init(&host, args->host, args->instance);
+    if (ide == NULL) {
+        return bp_fail(&host, -ENOMEM, NULL, "out of memory");
+    }
+    ide->host = host;
+    ide->id = args->id;
+    ide->loop = host.loop->home(args->instance);
+    for (uint32_t i = 0; i < IDE_CHANNELS; i++) {
+        ide->channels[i].ide = ide;
+        ide->channels[i].number = i;
+    }
+    r = add_drives(ide, args->config);
+    if (r == 0) {
+        r = declare(ide);
+    }
+    if (r != 0) {
+        ide_destroy(ide);
+        return r;
+    }
+    *self = ide;
+    return 0;
+}
+
+static const void *
+ide_query(void *self, const char *interface_id)
+{
+    if (bp_same_id(interface_id, BP_LIFE_ID)) {
+        return &ide_life;
+    }
+    return bp_same_id(interface_id, BP_STATE_ID) ? &ide_state_ops : NULL;
+}
+
+/* --- description --------------------------------------------------------------------------------
+ */
+
+#define IDE_PROMISES (BP_PROMISE_SANDBOX | BP_PROMISE_UPGRADE | BP_PROMISE_DIRTY_TRACKED)
+
+static const struct bp_slot ide_slots[] = {
+    [SLOT_DISK] = {.name = "disk", .interface_id = BP_BLOCK_ID, .max = IDE_CHANNELS * IDE_UNITS},
+    {.name = NULL},
+};
+
+static const struct bp_class ide_class = {
+    .size = sizeof(ide_class),
+    .kind = BP_KIND_DEVICE,
+    .name = "ide",
+    .thread_model = BP_THREADS_SERIAL,
+    .promises = IDE_PROMISES,
+    .state_version = 1,
+    .state_min = 1,
+    .bus = BP_BUS_PCI,
+    .preferred_devfn = 1 << 3 | 1,
+    .help = "PIIX3 IDE controller with up to four ATA disks",
+    .props = ide_props,
+    .slots = ide_slots,
+    .create = ide_create,
+    .destroy = ide_destroy,
+    .query = ide_query,
+};
+
+static const struct bp_class *const ide_classes[] = {&ide_class, NULL};
+
+BP_EXPORT const struct bp_plugin backplane_plugin_v1 = {
+    .magic = BP_PLUGIN_MAGIC,
+    .size = sizeof(backplane_plugin_v1),
+    .abi_major = BP_ABI_MAJOR,
+    .abi_minor = BP_ABI_MINOR,
+    .id = "ide",
+    .version = "1.0",
+    .license = "Apache-2.0",
+    .help = "PIIX3 IDE controller with ATA disks",
+    .classes = ide_classes,
+};
+
+BP_PLUGIN_NOTE(.id = "ide", .version = "1.0",
+               .classes = {{"ide", BP_KIND_DEVICE, BP_THREADS_SERIAL, IDE_PROMISES, 1, 1, 0}},
+               .needs = {BP_NEED(BP_LOG_ID, struct bp_log_host),
+                         BP_NEED(BP_CONFIG_ID, struct bp_config_host),
+                         BP_NEED(BP_MEMORY_ID, struct bp_memory_host),
+                         BP_NEED(BP_REGION_ID, struct bp_region_host),
+                         BP_NEED(BP_IRQ_ID, struct bp_irq_host),
+                         BP_NEED(BP_PCI_ID, struct bp_pci_host),
+                         BP_NEED(BP_TIMER_ID, struct bp_timer_host),
+                         BP_NEED(BP_LOOP_ID, struct bp_loop_host),
+                         BP_NEED(BP_CORE_ID, struct bp_core_host)});

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options of the "ide" class: what they are, and how a drive takes them. */
+#include "ide_options.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Order: ATA_ON_ERROR_... */
+static const char *const on_error_choices[] = {"report", "ignore", "stop", "enospc", NULL};
+
+static const struct bp_prop drive_props[] = {
+    {.name = "channel",
+     .type = BP_PROP_UINT,
+     .flags = BP_PROP_REQUIRED,
+     .max = IDE_CHANNELS - 1,
+     .help = "0: primary (ports 1F0h, IRQ 14); 1: secondary (170h, IRQ 15)"},
+    {.name = "unit",
+     .type = BP_PROP_UINT,
+     .def = "0",
+     .max = IDE_UNITS - 1,
+     .help = "0: device 0 (master); 1: device 1 (slave)"},
+    {.name = "disk",
+     .type = BP_PROP_BACKEND,
+     .flags = BP_PROP_REQUIRED,
+     .help = "backend that holds the sectors"},
+    {.name = "serial",
+     .type = BP_PROP_STRING,
+     .max = 20,
+     .help = "serial number, up to 20 characters; by default made of the instance's id and place"},
+    {.name = "model",
+     .type = BP_PROP_STRING,
+     .def = "Backplane ATA disk",
+     .max = 40,
+     .help = "model number"},
+    {.name = "firmware",
+     .type = BP_PROP_STRING,
+     .def = "1.0",
+     .max = 8,
+     .help = "firmware revision"},
+    {.name = "wwn",
+     .type = BP_PROP_STRING,
+     .max = 18,
+     .help = "world wide name, 16 hexadecimal digits (\"0x5000c500a1b2c3d4\")"},
+    {.name = "rotation_rate",
+     .type = BP_PROP_UINT,
+     .max = 0xfffe,
+     .help = "0: not told; 1: solid state; 1025-65534: revolutions per minute. Default: from the "
+             "backend"},
+    {.name = "physical_block_size",
+     .type = BP_PROP_SIZE,
+     .min = 512,
+     .max = 1 << 20,
+     .help = "bytes of a physical sector, a power of two. Default: the backend's"},
+    {.name = "cylinders",
+     .type = BP_PROP_UINT,
+     .max = 65535,
+     .help = "default translation: cylinders; with heads and sectors. Default: from the capacity"},
+    {.name = "heads", .type = BP_PROP_UINT, .max = 16, .help = "default translation: heads, 1-16"},
+    {.name = "sectors",
+     .type = BP_PROP_UINT,
+     .max = 63,
+     .help = "default translation: sectors per track, 1-63"},
+    {.name = "write_cache",
+     .type = BP_PROP_BOOL,
+     .def = "true",
+     .help = "write cache after power-on; off: a write is on stable storage when it completes"},
+    {.name = "discard",
+     .type = BP_PROP_BOOL,
+     .def = "true",
+     .help = "offer TRIM if the backend can discard"},
+    {.name = "on_read_error",
+     .type = BP_PROP_ENUM,
+     .def = "report",
+     .choices = on_error_choices,
+     .help = "report: to the guest; ignore: reads as zeroes; stop: pause the machine, retry when "
+             "it goes on"},
+    {.name = "on_write_error",
+     .type = BP_PROP_ENUM,
+     .def = "enospc",
+     .choices = on_error_choices,
+     .help = "likewise; ignore: the write is lost; enospc: stop when space is out, else report"},
+    {.name = NULL},
+};
+
+static const struct bp_prop drive_element = {
+    .name = "drive", .type = BP_PROP_GROUP, .children = drive_props, .help = "one drive"};
+
+const struct bp_prop ide_props[] = {
+    {.name = "drives",
+     .type = BP_PROP_LIST,
+     .children = &drive_element,
+     .max = 4,
+     .help = "up to two drives on each of two channels"},
+    {.name = NULL},
+};
+
+static uint32_t
+choice(const char *text, uint32_t fallback)
+{
+    for (uint32_t i = 0; text != NULL && on_error_choices[i] != NULL; i++) {
+        if (strcmp(text, on_error_choices[i]) == 0) {
+            return i;
+        }
+    }
+    return fallback;
+}
+
+/* A string option for IDENTIFY: printable ASCII (ATA/ATAPI-7 V1, 3.2.9). */
+static int32_t
+take_string(struct ide *ide, const struct bp_node *group, const char *name, char *out, size_t size)
+{
+    const char *text = bp_option_str(&ide->host, group, name, NULL);
+
+    for (const char *c = text; c != NULL && *c != '\0'; c++) {
+        if (!isascii((unsigned char)*c) || !isprint((unsigned char)*c)) {
+            return bp_fail(&ide->host, -EINVAL, bp_option(&ide->host, group, name),
+                           "%s may have printable ASCII characters only", name);
+        }
+    }
+    if (text != NULL) {
+        (void)snprintf(out, size, "%s", text);
+    }
+    return 0;
+}
+
+static int32_t
+take_wwn(struct ide *ide, const struct bp_node *group, struct ata_options *options)
+{
+    const char *text = bp_option_str(&ide->host, group, "wwn", NULL);
+    const char *digits = text;
+    uint64_t value = 0;
+
+    if (text == NULL) {
+        return 0;
+    }
+    if (digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'X')) {
+        digits += 2;
+    }
+    for (uint32_t i = 0; i < 16 && isxdigit((unsigned char)digits[i]); i++) {
+        int c = tolower((unsigned char)digits[i]);
+        value = value << 4 | (uint64_t)(isdigit(c) ? c - '0' : c - 'a' + 10);
+    }
+    if (strlen(digits) != 16 || strspn(digits, "0123456789abcdefABCDEF") != 16 || value == 0) {
+        return bp_fail(&ide->host, -EINVAL, bp_option(&ide->host, group, "wwn"),
+                       "\"%s\" is not 16 hexadecimal digits", text);
+    }
+    options->wwn = value;
+    return 0;
+}
+
+static int32_t
+take_geometry(struct ide *ide, const struct bp_node *group, struct ata_options *options)
+{
+    uint32_t given;
+
+    options->cylinders = (uint32_t)bp_option_u64(&ide->host, group, "cylinders", 0);
+    options->heads = (uint32_t)bp_option_u64(&ide->host, group, "heads", 0);
+    options->sectors = (uint32_t)bp_option_u64(&ide->host, group, "sectors", 0);
+    given = (options->cylinders != 0) + (options->heads != 0) + (options->sectors != 0);
+    if (given != 0 && given != 3) {
+        return bp_fail(&ide->host, -EINVAL, group,
+                       "cylinders, heads and sectors must be given together, none of them 0");
+    }
+    return 0;
+}
+
+static int32_t
+take_numbers(struct ide *ide, const struct bp_node *group, struct ata_options *options)
+{
+    uint64_t rate = bp_option_u64(&ide->host, group, "rotation_rate", ATA_ROTATION_UNSET);
+    uint64_t size = bp_option_u64(&ide->host, group, "physical_block_size", 0);
+
+    if (rate != ATA_ROTATION_UNSET && rate > 1 && rate < 1025) {
+        return bp_fail(&ide->host, -EINVAL, bp_option(&ide->host, group, "rotation_rate"),
+                       "%u is not 0, 1 or at least 1025", (unsigned)rate);
+    }
+    if ((size & (size - 1)) != 0) {
+        return bp_fail(&ide->host, -EINVAL, bp_option(&ide->host, group, "physical_block_size"),
+                       "%u is not a power of two", (unsigned)size);
+    }
+    options->rotation_rate = (uint32_t)rate;
+    options->physical_size = (uint32_t)size;
+    options->write_cache = (uint8_t)bp_option_bool(&ide->host, group, "write_cache", 1);
+    options->discard = (uint8_t)bp_option_bool(&ide->host, group, "discard", 1);
+    options->on_read_error =
+        choice(bp_option_str(&ide->host, group, "on_read_error", NULL), ATA_ON_ERROR_REPORT);
+    options->on_write_error =
+        choice(bp_option_str(&ide->host, group, "on_write_error", NULL), ATA_ON_ERROR_ENOSPC);
+    return 0;
+}
+
+int32_t
+ide_options_drive(struct ide *ide, const struct bp_node *group, struct ide_place *place,
+                  struct ata_options *options)
+{
+    int32_t r;
+
+    place->channel = (uint32_t)bp_option_u64(&ide->host, group, "channel", 0);
+    place->unit = (uint32_t)bp_option_u64(&ide->host, group, "unit", 0);
+    if (place->channel >= IDE_CHANNELS || place->unit >= IDE_UNITS) {
+        return bp_fail(&ide->host, -EINVAL, group, "there is no such place");
+    }
+    (void)snprintf(options->serial, sizeof(options->serial), "%.15s-%u-%u", ide->id, place->channel,
+                   place->unit);
+    r = take_string(ide, group, "serial", options->serial, sizeof(options->serial));
+    if (r == 0) {
+        r = take_string(ide, group, "model", options->model, sizeof(options->model));
+    }
+    if (r == 0) {
+        r = take_string(ide, group, "firmware", options->firmware, sizeof(options->firmware));
+    }
+    if (r == 0) {
+        r = take_wwn(ide, group, options);
+    }
+    if (r == 0) {
+        r = take_geometry(ide, group, options);
+    }
+    return r == 0 ? take_numbers(ide, group, options) : r;
+}
