@@ -489,6 +489,46 @@ test_device_that_holds_its_lock_elsewhere_gets_ones_from_itself(void **state)
 
 typedef struct {
     AddressSpace *space;
+    Region *region;
+    uint64_t next; /* address to read from within */
+    unsigned calls;
+} Link;
+
+static uint64_t
+read_next_link(void *opaque, uint64_t offset, unsigned size)
+{
+    Link *link = opaque;
+    link->calls++;
+    return address_space_read(link->space, link->next, 1) == 0xff ? 1 : 2;
+}
+
+/* Sixteen devices without locks, each of which reads the next; the last one reads the first. */
+static void
+test_chain_of_nested_accesses_ends_at_the_eighth(void **state)
+{
+    enum { LINKS = 16 };
+    static const RegionOps ops = {.read = read_next_link, .widths = 1};
+    Fixture *fixture = *state;
+    Link links[LINKS];
+    for (unsigned i = 0; i < LINKS; i++) {
+        links[i] = (Link){.space = fixture->space, .next = 0x100 + (i + 1) % LINKS};
+        RegionArgs args = {
+            .name = "link", .base = 0x100 + i, .length = 1, .ops = &ops, .opaque = &links[i]};
+        links[i].region = region_new(fixture->space, &args, NULL);
+        region_set_enabled(links[i].region, true);
+    }
+    assert_int_equal(address_space_read(fixture->space, 0x100, 1), 2);
+    assert_int_equal(links[7].calls, 1);
+    assert_int_equal(links[8].calls, 0);
+    links[0].next = 0x100; /* itself */
+    assert_int_equal(address_space_read(fixture->space, 0x100, 1), 1);
+    for (unsigned i = 0; i < LINKS; i++) {
+        region_free(links[i].region);
+    }
+}
+
+typedef struct {
+    AddressSpace *space;
     uint64_t address;
     unsigned rounds;
 } Reader;
@@ -770,6 +810,7 @@ main(void)
         TEST(test_device_that_reads_its_own_registers_gets_ones),
         TEST(test_device_may_read_another_device),
         TEST(test_device_that_holds_its_lock_elsewhere_gets_ones_from_itself),
+        TEST(test_chain_of_nested_accesses_ends_at_the_eighth),
         TEST(test_devices_that_read_each_other_do_not_deadlock),
         TEST(test_device_may_move_its_region_from_within_an_access),
         TEST(test_access_may_free_another_region),

@@ -495,6 +495,23 @@ test_transfer_crosses_ram_rom_hole_and_device(void **state)
 }
 
 static void
+test_long_hole_ends_where_memory_begins(void **state)
+{
+    Fixture *fixture = *state;
+    g_autoptr(AddressSpace) mmio = address_space_new("memory", UINT64_C(1) << 52);
+    PhysicalBus bus = bus_of(fixture, mmio);
+    uint8_t rom[4096];
+    memset(rom, 0xc3, sizeof rom);
+    assert_true(guest_memory_add_rom(fixture->memory, 3 * GIB, rom, sizeof rom, NULL));
+    g_autofree uint8_t *data = g_malloc0(0x4000);
+    physical_read(&bus, 3 * GIB - 0x1800, data, 0x4000);
+    assert_int_equal(data[0x17ff], 0xff);
+    assert_int_equal(data[0x1800], 0xc3);
+    assert_int_equal(data[0x27ff], 0xc3);
+    assert_int_equal(data[0x2800], 0xff);
+}
+
+static void
 test_device_sees_accesses_of_its_widths_as_they_are(void **state)
 {
     static const RegionOps ops = {device_read, device_write, NULL, NULL, 1 | 2 | 4 | 8};
@@ -571,6 +588,7 @@ main(void)
         TEST(test_backend_that_refuses_makes_bind_fail),
         TEST(test_shadow_rom_of_an_odd_size_is_refused),
         TEST(test_transfer_crosses_ram_rom_hole_and_device),
+        TEST(test_long_hole_ends_where_memory_begins),
         TEST(test_device_sees_accesses_of_its_widths_as_they_are),
         TEST(test_transfer_at_the_top_of_the_address_space_ends),
         TEST(test_write_to_rom_through_the_bus_is_lost),

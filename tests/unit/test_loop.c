@@ -352,6 +352,32 @@ test_removal_not_holding_the_lock_waits_for_the_callback(void **state)
 }
 
 static void
+change_again_and_again(void *opaque, int fd, uint32_t events)
+{
+    Fixture *fixture = opaque;
+    event_signal(&fixture->event);
+    for (unsigned i = 0; i < 20; i++) {
+        loop_fd_modify(fixture->fd_source, i % 2 ? EPOLLOUT : EPOLLOUT | EPOLLIN);
+    }
+}
+
+static void
+test_callback_may_change_a_source_that_is_being_removed(void **state)
+{
+    Fixture *fixture = fixture_of(state);
+    open_pair(fixture);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        unsigned before = event_count(&fixture->event);
+        fixture->fd_source =
+            loop_fd_add(fixture->loop, fixture->fds[0], 0, NULL, change_again_and_again, fixture);
+        loop_fd_modify(fixture->fd_source, EPOLLOUT);
+        event_wait(&fixture->event, before + 1);
+        loop_fd_remove(fixture->fd_source);
+    }
+    loop_call(fixture->loop, nothing, NULL);
+}
+
+static void
 note_under_lock(void *opaque, int fd, uint32_t events)
 {
     Fixture *fixture = opaque;
@@ -833,6 +859,7 @@ main(void)
         BOTH(test_removal_without_lock_waits_for_the_callback),
         BOTH(test_removal_holding_the_lock_is_synchronous),
         BOTH(test_removal_not_holding_the_lock_waits_for_the_callback),
+        BOTH(test_callback_may_change_a_source_that_is_being_removed),
         BOTH(test_callback_runs_with_the_lock_held),
         BOTH(test_two_hundred_descriptors_are_all_reported),
         BOTH(test_deferred_calls_run_in_order),
