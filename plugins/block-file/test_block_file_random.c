@@ -13,13 +13,13 @@
 
 #define OPERATIONS      10000u
 #define SYNC_OPERATIONS 2500u /* where each write waits for the disk, four runs in all */
-#define FILE_BYTES ((2u << 20) - 300)
-#define CAPACITY   (2u << 20)
-#define SECTORS    (CAPACITY / 512)
-#define SLOTS      48u
-#define SLOT_BYTES (144u << 10) /* of the arena */
-#define MAX_BYTES  (64u << 10)
-#define MAX_PIECES 8u
+#define FILE_BYTES      ((2u << 20) - 300)
+#define CAPACITY        (2u << 20)
+#define SECTORS         (CAPACITY / 512)
+#define SLOTS           48u
+#define SLOT_BYTES      (144u << 10) /* of the arena */
+#define MAX_BYTES       (64u << 10)
+#define MAX_PIECES      8u
 
 struct slot {
     struct bp_block_request request;

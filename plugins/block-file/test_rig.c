@@ -118,6 +118,8 @@ rig_io(struct rig *rig, uint32_t op, uint32_t flags, uint64_t offset, void *data
     }
     if (op == BP_BLOCK_WRITE) {
         memcpy(iov.base, data, length);
+    } else if (op == BP_BLOCK_READ) {
+        memset(iov.base, 0xee, length); /* so that what is not filled in is seen */
     }
     assert_int_equal(th_queue_submit(rig->queue, &request, 1), 1);
     assert_true(th_queue_wait(rig->queue, before + 1, 30000));
