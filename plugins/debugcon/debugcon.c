@@ -25,6 +25,9 @@ debugcon_flush(struct debugcon *con)
     const uint8_t *run;
     uint32_t length;
 
+    if (con->backend == NULL) {
+        return;
+    }
     while ((length = bp_fifo_peek(&con->pending, &run)) > 0) {
         int32_t taken = con->backend->write(con->backend_self, run, length);
         if (taken > 0) {
@@ -133,11 +136,13 @@ static void
 debugcon_detach(void *self, uint32_t slot, uint32_t use)
 {
     struct debugcon *con = self;
+    const struct bp_char_ops *ops = con->backend;
 
     debugcon_flush(con);
-    con->backend->disconnect(con->backend_self);
-    con->backend = NULL;
     bp_fifo_clear(&con->pending);
+    /* First forget it: disconnect() lets callbacks through while it waits for the last ones. */
+    con->backend = NULL;
+    ops->disconnect(con->backend_self);
 }
 
 static const struct bp_life_ops debugcon_life = {

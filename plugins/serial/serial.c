@@ -252,10 +252,12 @@ static void
 serial_detach(void *self, uint32_t slot, uint32_t use)
 {
     struct serial *serial = self;
+    const struct bp_char_ops *ops = serial->backend;
 
-    serial->backend->disconnect(serial->backend_self);
+    /* First forget it: disconnect() lets callbacks through while it waits for the last ones. */
     serial->backend = NULL;
     serial->credit = 0;
+    ops->disconnect(serial->backend_self);
     serial_lines(serial, LINES_ALWAYS);
     uart_line_ready(serial); /* nobody will ever take what waits */
 }

@@ -7,6 +7,7 @@
 
 #include <backplane/backplane.h>
 #include <backplane/sdk/bits.h>
+#include <backplane/sdk/char_port.h>
 #include <backplane/sdk/fifo.h>
 #include <backplane/sdk/iovec.h>
 #include <backplane/sdk/services.h>
