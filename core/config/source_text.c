@@ -167,12 +167,16 @@ include_path(const Scanner *scanner, const char *name)
 static void
 scan_include(Scanner *scanner, const char *start)
 {
-    const char *name = scanner->at + strlen("@include");
+    static const char directive[] = "@include";
+    const char *name = scanner->at;
+    const char *end = NULL;
 
-    name += strspn(name, " \t");
-    const char *end = *name == '"' ? name + 1 + strcspn(name + 1, "\"\n") : NULL;
-    if (!is_first_on_line(scanner, start) || !g_str_has_prefix(scanner->at, "@include") ||
-        end == NULL || *end != '"') {
+    if (is_first_on_line(scanner, start) && g_str_has_prefix(name, directive)) {
+        name += strlen(directive);
+        name += strspn(name, " \t");
+        end = *name == '"' ? name + 1 + strcspn(name + 1, "\"\n") : NULL;
+    }
+    if (end == NULL || *end != '"') {
         fail(scanner, scanner->line, "'@' only begins a line of the form: @include \"file\"");
         return;
     }

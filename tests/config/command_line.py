@@ -17,7 +17,9 @@ COMMANDS = ['run', 'check', 'show', 'plugins']
 
 
 def run(*arguments, cwd=None, **environment):
-    env = dict(os.environ, LC_ALL='C', BACKPLANE_PLUGIN_PATH=OPTIONS.plugins)
+    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    env = dict(os.environ, LC_ALL='C', BACKPLANE_PLUGIN_PATH=OPTIONS.plugins,
+               LSAN_OPTIONS=f'suppressions={tests}/lsan.supp:print_suppressions=0')
     env.update(environment)
     return subprocess.run([OPTIONS.program, *arguments], capture_output=True, text=True, timeout=60,
                           cwd=cwd or OPTIONS.directory, env=env, check=False)

@@ -20,13 +20,18 @@ import sys
 import tempfile
 
 
+def leak_options():
+    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return f'suppressions={tests}/lsan.supp:print_suppressions=0'
+
+
 class Runner:
     def __init__(self, options):
         self.program = os.path.abspath(options.program)
         self.directory = options.directory
         self.plugins = options.plugins
         self.update = options.update
-        self.environment = dict(os.environ, LC_ALL='C')
+        self.environment = dict(os.environ, LC_ALL='C', LSAN_OPTIONS=leak_options())
         self.environment.pop('BACKPLANE_PLUGIN_PATH', None)
 
     def run(self, *arguments):
