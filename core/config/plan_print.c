@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A plan as text: libconfig's language, and JSON. */
-#include "base/json_writer.h"
+#include "base/json_text.h"
 #include "config/plan.h"
 #include "config/schema.h"
 
@@ -137,31 +137,35 @@ machine_plan_print(const MachinePlan *plan)
 }
 
 static void
-write_json(JsonWriter *json, const Node *node)
+write_json(JsonBuilder *json, const Node *node)
 {
     switch (node->type) {
     case BP_NODE_BOOL:
-        json_writer_bool(json, node->boolean);
+        json_builder_add_boolean_value(json, node->boolean);
         break;
     case BP_NODE_INT:
-        json_writer_int(json, node->integer);
+        json_builder_add_int_value(json, node->integer);
         break;
     case BP_NODE_FLOAT:
-        json_writer_real(json, node->real);
+        json_builder_add_double_value(json, node->real);
         break;
     case BP_NODE_STRING:
-        json_writer_text(json, node->text);
+        json_builder_add_string_value(json, node->text);
+        break;
+    case BP_NODE_LIST:
+        json_builder_begin_array(json);
+        for (unsigned i = 0; i < node_count(node); i++) {
+            write_json(json, node_at(node, i));
+        }
+        json_builder_end_array(json);
         break;
     default:
-        json_writer_begin(json, node->type == BP_NODE_GROUP ? '{' : '[');
+        json_builder_begin_object(json);
         for (unsigned i = 0; i < node_count(node); i++) {
-            const Node *child = node_at(node, i);
-            if (node->type == BP_NODE_GROUP) {
-                json_writer_name(json, child->name);
-            }
-            write_json(json, child);
+            json_builder_set_member_name(json, node_at(node, i)->name);
+            write_json(json, node_at(node, i));
         }
-        json_writer_end(json);
+        json_builder_end_object(json);
         break;
     }
 }
@@ -169,8 +173,8 @@ write_json(JsonWriter *json, const Node *node)
 char *
 machine_plan_print_json(const MachinePlan *plan)
 {
-    g_autoptr(JsonWriter) json = json_writer_new();
+    g_autoptr(JsonBuilder) json = json_builder_new();
 
     write_json(json, plan->root);
-    return json_writer_finish(json);
+    return json_text(json);
 }

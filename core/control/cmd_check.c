@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* backplane check: everything that is wrong with a description, at once, and nothing else. */
-#include "base/json_writer.h"
+#include "base/json_text.h"
 #include "control/commands.h"
 #include "control/options.h"
 
@@ -23,36 +23,36 @@ static const InspectUsage USAGE = {
 static void
 write_error(void *opaque, const char *file, unsigned line, const char *path, const char *text)
 {
-    JsonWriter *json = opaque;
+    JsonBuilder *json = opaque;
 
-    json_writer_begin(json, '{');
-    json_writer_name(json, "file");
-    json_writer_text(json, file);
-    json_writer_name(json, "line");
-    json_writer_int(json, line);
-    json_writer_name(json, "path");
-    json_writer_text(json, path);
-    json_writer_name(json, "message");
-    json_writer_text(json, text);
-    json_writer_end(json);
+    json_builder_begin_object(json);
+    json_builder_set_member_name(json, "file");
+    json_builder_add_string_value(json, file);
+    json_builder_set_member_name(json, "line");
+    json_builder_add_int_value(json, line);
+    json_builder_set_member_name(json, "path");
+    json_builder_add_string_value(json, path);
+    json_builder_set_member_name(json, "message");
+    json_builder_add_string_value(json, text);
+    json_builder_end_object(json);
 }
 
 static int
 print_json(const char *file, const ErrorList *errors)
 {
-    g_autoptr(JsonWriter) json = json_writer_new();
+    g_autoptr(JsonBuilder) json = json_builder_new();
 
-    json_writer_begin(json, '{');
-    json_writer_name(json, "file");
-    json_writer_text(json, file);
-    json_writer_name(json, "ok");
-    json_writer_bool(json, error_list_count(errors) == 0);
-    json_writer_name(json, "errors");
-    json_writer_begin(json, '[');
+    json_builder_begin_object(json);
+    json_builder_set_member_name(json, "file");
+    json_builder_add_string_value(json, file);
+    json_builder_set_member_name(json, "ok");
+    json_builder_add_boolean_value(json, error_list_count(errors) == 0);
+    json_builder_set_member_name(json, "errors");
+    json_builder_begin_array(json);
     error_list_foreach(errors, write_error, json);
-    json_writer_end(json);
-    json_writer_end(json);
-    g_autofree char *text = json_writer_finish(json);
+    json_builder_end_array(json);
+    json_builder_end_object(json);
+    g_autofree char *text = json_text(json);
     return inspect_print(text);
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* backplane plugins: what is installed, and what a plugin says of itself. Reads files, runs nothing
  * of them. */
-#include "base/json_writer.h"
 #include "control/commands.h"
 #include "control/manifest.h"
 #include "control/options.h"

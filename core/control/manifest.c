@@ -2,7 +2,7 @@
 /* A plugin's manifest as text, and the table of all. */
 #include "control/manifest.h"
 
-#include "base/json_writer.h"
+#include "base/json_text.h"
 #include "config/schema.h"
 #include "control/manifest_json.h"
 
@@ -188,18 +188,18 @@ manifest_text(const PluginImage *image)
 char *
 manifest_json(const PluginImage *image)
 {
-    g_autoptr(JsonWriter) json = json_writer_new();
+    g_autoptr(JsonBuilder) json = json_builder_new();
 
     manifest_write_json(json, image);
-    return json_writer_finish(json);
+    return json_text(json);
 }
 
 /* --- the table ---------------------------------------------------------------------------------
  */
 
 struct ManifestTable {
-    JsonWriter *json; /* NULL: text */
-    GPtrArray *rows;  /* char **: name, version, kind, interfaces, help */
+    JsonBuilder *json; /* NULL: text */
+    GPtrArray *rows;   /* char **: name, version, kind, interfaces, help */
 };
 
 ManifestTable *
@@ -209,8 +209,8 @@ manifest_table_new(bool as_json)
 
     table->rows = g_ptr_array_new_with_free_func((GDestroyNotify)g_strfreev);
     if (as_json) {
-        table->json = json_writer_new();
-        json_writer_begin(table->json, '[');
+        table->json = json_builder_new();
+        json_builder_begin_array(table->json);
     }
     return table;
 }
@@ -219,7 +219,7 @@ void
 manifest_table_free(ManifestTable *table)
 {
     if (table != NULL) {
-        json_writer_free(table->json);
+        g_clear_object(&table->json);
         g_ptr_array_unref(table->rows);
         g_free(table);
     }
@@ -275,9 +275,9 @@ manifest_table_finish(ManifestTable *table)
     GString *text = g_string_new(NULL);
 
     if (table->json != NULL) {
-        json_writer_end(table->json);
+        json_builder_end_array(table->json);
         g_string_free(text, TRUE);
-        return json_writer_finish(table->json);
+        return json_text(table->json);
     }
     for (guint i = 0; i < table->rows->len; i++) {
         char **row = g_ptr_array_index(table->rows, i);

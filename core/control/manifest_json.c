@@ -5,43 +5,43 @@
 #include "config/schema.h"
 
 static void
-member(JsonWriter *json, const char *name, const char *text)
+member(JsonBuilder *json, const char *name, const char *text)
 {
-    json_writer_name(json, name);
-    json_writer_text(json, text);
+    json_builder_set_member_name(json, name);
+    json_builder_add_string_value(json, text);
 }
 
 static void
-flag(JsonWriter *json, const char *name, bool value)
+flag(JsonBuilder *json, const char *name, bool value)
 {
-    json_writer_name(json, name);
-    json_writer_bool(json, value);
+    json_builder_set_member_name(json, name);
+    json_builder_add_boolean_value(json, value);
 }
 
 static void
-number(JsonWriter *json, const char *name, int64_t value)
+number(JsonBuilder *json, const char *name, int64_t value)
 {
-    json_writer_name(json, name);
-    json_writer_int(json, value);
+    json_builder_set_member_name(json, name);
+    json_builder_add_int_value(json, value);
 }
 
 static void
-texts(JsonWriter *json, const char *name, const char *const *list)
+texts(JsonBuilder *json, const char *name, const char *const *list)
 {
-    json_writer_name(json, name);
-    json_writer_begin(json, '[');
+    json_builder_set_member_name(json, name);
+    json_builder_begin_array(json);
     for (; list != NULL && *list != NULL; list++) {
-        json_writer_text(json, *list);
+        json_builder_add_string_value(json, *list);
     }
-    json_writer_end(json);
+    json_builder_end_array(json);
 }
 
-static void write_options(JsonWriter *json, const char *name, const struct bp_prop *props);
+static void write_options(JsonBuilder *json, const char *name, const struct bp_prop *props);
 
 static void
-write_option(JsonWriter *json, const struct bp_prop *prop)
+write_option(JsonBuilder *json, const struct bp_prop *prop)
 {
-    json_writer_begin(json, '{');
+    json_builder_begin_object(json);
     if (prop->name != NULL) {
         member(json, "name", prop->name);
     }
@@ -61,45 +61,45 @@ write_option(JsonWriter *json, const struct bp_prop *prop)
         write_options(json, "members", prop->children);
     }
     if (prop->type == BP_PROP_LIST) {
-        json_writer_name(json, "element");
+        json_builder_set_member_name(json, "element");
         write_option(json, &prop->children[0]);
     }
     member(json, "help", prop->help);
-    json_writer_end(json);
+    json_builder_end_object(json);
 }
 
 static void
-write_options(JsonWriter *json, const char *name, const struct bp_prop *props)
+write_options(JsonBuilder *json, const char *name, const struct bp_prop *props)
 {
-    json_writer_name(json, name);
-    json_writer_begin(json, '[');
+    json_builder_set_member_name(json, name);
+    json_builder_begin_array(json);
     for (; props != NULL && props->name != NULL; props++) {
         write_option(json, props);
     }
-    json_writer_end(json);
+    json_builder_end_array(json);
 }
 
 static void
-write_slots(JsonWriter *json, const struct bp_slot *slots)
+write_slots(JsonBuilder *json, const struct bp_slot *slots)
 {
-    json_writer_name(json, "slots");
-    json_writer_begin(json, '[');
+    json_builder_set_member_name(json, "slots");
+    json_builder_begin_array(json);
     for (; slots != NULL && slots->name != NULL; slots++) {
-        json_writer_begin(json, '{');
+        json_builder_begin_object(json);
         member(json, "name", slots->name);
         member(json, "interface", slots->interface_id);
         number(json, "min", slots->min);
         number(json, "max", slots->max);
         flag(json, "hotplug", (slots->flags & BP_SLOT_HOTPLUG) != 0);
-        json_writer_end(json);
+        json_builder_end_object(json);
     }
-    json_writer_end(json);
+    json_builder_end_array(json);
 }
 
 static void
-write_class(JsonWriter *json, const PluginClass *class)
+write_class(JsonBuilder *json, const PluginClass *class)
 {
-    json_writer_begin(json, '{');
+    json_builder_begin_object(json);
     member(json, "name", class->name);
     member(json, "kind", manifest_kind(class->kind));
     member(json, "threads", manifest_threads(class->thread_model));
@@ -108,28 +108,28 @@ write_class(JsonWriter *json, const PluginClass *class)
     }
     number(json, "state_version", class->state_version);
     number(json, "state_min", class->state_min);
-    json_writer_name(json, "promises");
-    json_writer_begin(json, '[');
+    json_builder_set_member_name(json, "promises");
+    json_builder_begin_array(json);
     for (unsigned bit = 0; bit < MANIFEST_PROMISES; bit++) {
         if ((class->promises & (1u << bit)) != 0) {
-            json_writer_text(json, manifest_promise(bit));
+            json_builder_add_string_value(json, manifest_promise(bit));
         }
     }
-    json_writer_end(json);
+    json_builder_end_array(json);
     texts(json, "provides", class->provides);
     write_slots(json, class->slots);
     write_options(json, "options", class->props);
     member(json, "help", class->help);
-    json_writer_end(json);
+    json_builder_end_object(json);
 }
 
 void
-manifest_write_json(JsonWriter *json, const PluginImage *image)
+manifest_write_json(JsonBuilder *json, const PluginImage *image)
 {
     const struct bp_plugin *plugin = plugin_image_descriptor(image);
     const struct bp_note_desc *note = plugin_image_note(image);
 
-    json_writer_begin(json, '{');
+    json_builder_begin_object(json);
     member(json, "id", plugin->id);
     member(json, "version", plugin->version);
     member(json, "license", plugin->license);
@@ -137,20 +137,20 @@ manifest_write_json(JsonWriter *json, const PluginImage *image)
     member(json, "file", plugin_image_path(image));
     number(json, "abi_major", plugin->abi_major);
     number(json, "abi_minor", plugin->abi_minor);
-    json_writer_name(json, "needs");
-    json_writer_begin(json, '[');
+    json_builder_set_member_name(json, "needs");
+    json_builder_begin_array(json);
     for (unsigned i = 0; i < BP_NOTE_MAX_NEEDS && note->needs[i].interface_id[0] != '\0'; i++) {
-        json_writer_begin(json, '{');
+        json_builder_begin_object(json);
         member(json, "interface", note->needs[i].interface_id);
         number(json, "min_size", note->needs[i].min_size);
-        json_writer_end(json);
+        json_builder_end_object(json);
     }
-    json_writer_end(json);
-    json_writer_name(json, "classes");
-    json_writer_begin(json, '[');
+    json_builder_end_array(json);
+    json_builder_set_member_name(json, "classes");
+    json_builder_begin_array(json);
     for (unsigned i = 0; i < plugin_image_class_count(image); i++) {
         write_class(json, plugin_image_class(image, i));
     }
-    json_writer_end(json);
-    json_writer_end(json);
+    json_builder_end_array(json);
+    json_builder_end_object(json);
 }

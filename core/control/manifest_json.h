@@ -2,12 +2,12 @@
 /* A plugin's manifest as one JSON object, and the words both forms use. */
 #pragma once
 
-#include "base/json_writer.h"
+#include "base/json_text.h"
 #include "plugin/plugin_image.h"
 
 #define MANIFEST_PROMISES 3u
 
-void manifest_write_json(JsonWriter *json, const PluginImage *image);
+void manifest_write_json(JsonBuilder *json, const PluginImage *image);
 
 const char *manifest_kind(uint32_t kind);
 const char *manifest_bus(uint32_t bus);
