@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+# bash completion for backplane
+
+_backplane_plugins()
+{
+    "${1:-backplane}" plugins 2>/dev/null | awk 'NR > 1 { print $1 }'
+}
+
+# The words before the cursor, so that options can be completed from the command's own help.
+_backplane_options()
+{
+    "$1" "$2" --help 2>/dev/null | grep -oE -- '^  .*--[a-z-]+=?' | grep -oE -- '--[a-z-]+=?' | sort -u
+}
+
+_backplane()
+{
+    local program=${COMP_WORDS[0]} current=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]}
+
+    COMPREPLY=()
+    if ((COMP_CWORD == 1)); then
+        mapfile -t COMPREPLY < <(compgen -W "run check show plugins sdk --help --version" -- "$current")
+        return
+    fi
+    if [[ $current == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(_backplane_options "$program" "$command")" -- "$current")
+        [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
+        return
+    fi
+    case $command in
+    plugins)
+        mapfile -t COMPREPLY < <(compgen -W "$(_backplane_plugins "$program")" -- "$current"
+                                 compgen -f -X '!*.so' -- "$current"; compgen -d -- "$current")
+        ;;
+    run | check | show)
+        mapfile -t COMPREPLY < <(compgen -f -X '!*.cfg' -- "$current"; compgen -d -- "$current")
+        compopt -o filenames
+        ;;
+    sdk)
+        if ((COMP_CWORD == 2)); then
+            mapfile -t COMPREPLY < <(compgen -W "new check" -- "$current")
+        else
+            mapfile -t COMPREPLY < <(compgen -f -- "$current")
+            compopt -o filenames
+        fi
+        ;;
+    esac
+}
+
+complete -F _backplane backplane
