@@ -6,12 +6,15 @@
 #include "kvm/cpu_features.h"
 #include "kvm/vm_private.h"
 
+#include <asm/kvm_para.h>
+#include <cpuid.h>
 #include <errno.h>
 
 #define ENTRIES_FIRST 128u
 #define ENTRIES_MAX   4096u
 
 #define LEAF1_EBX_CLFLUSH_MASK 0x0000ffffu
+#define LEAF1_ECX_VMX          (1u << 5)
 #define LEAF1_ECX_TSC_DEADLINE (1u << 24)
 #define LEAF1_ECX_XSAVE        (1u << 26)
 #define LEAF1_ECX_OSXSAVE      (1u << 27)
@@ -21,7 +24,13 @@
 #define LEAF7_EBX_AVX512F      (1u << 16)
 #define LEAF7_ECX_PKU          (1u << 3)
 #define LEAF7_ECX_OSPKE        (1u << 4)
+#define EXT1_ECX_SVM           (1u << 2)
 #define EXT1_ECX_CMP_LEGACY    (1u << 1)
+
+/* What guests do by VMCALL or VMMCALL. */
+#define HYPERCALL_FEATURES                                                                         \
+    ((1u << KVM_FEATURE_PV_UNHALT) | (1u << KVM_FEATURE_PV_SEND_IPI) |                             \
+     (1u << KVM_FEATURE_PV_SCHED_YIELD) | (1u << KVM_FEATURE_HC_MAP_GPA_RANGE))
 
 /* State components in XCR0 (Intel SDM vol. 1, 13.1). */
 #define XCR0_AVX    (1u << 2)
@@ -147,12 +156,29 @@ cpuid_apply_option(struct kvm_cpuid2 *cpuid, const char *cpu, GError **error)
     return true;
 }
 
+/* Without VT-x and AMD-V there can be a KVM that interprets what the guest's kernel does. KVM's
+ * interpreter answers a hypercall by writing the processor's own hypercall instruction over it and
+ * executing that, which it interprets again: the vCPU never gets further. */
+static bool
+hypercalls_work(void)
+{
+    uint32_t eax, ebx, ecx, edx;
+
+    return (__get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & LEAF1_ECX_VMX) != 0) ||
+           (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) != 0 && (ecx & EXT1_ECX_SVM) != 0);
+}
+
 /* What KVM_GET_SUPPORTED_CPUID leaves to the user of a VM with KVM's local APICs. */
 static void
 complete(struct kvm_cpuid2 *cpuid, int vm_fd)
 {
     struct kvm_cpuid_entry2 *leaf1 = find_entry(cpuid, 1, 0);
     struct kvm_cpuid_entry2 *leaf7 = find_entry(cpuid, 7, 0);
+    struct kvm_cpuid_entry2 *paravirtual = find_entry(cpuid, KVM_CPUID_FEATURES, 0);
+
+    if (paravirtual != NULL && !hypercalls_work()) {
+        paravirtual->eax &= ~HYPERCALL_FEATURES;
+    }
 
     if (leaf1 != NULL) {
         leaf1->ecx |= LEAF1_ECX_HYPERVISOR;
