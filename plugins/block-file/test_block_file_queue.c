@@ -34,6 +34,7 @@ test_depth_is_kept_and_comes_back(void **state)
 {
     static const uint32_t depths[] = {1, 3, 64, 65, 4096};
     struct bp_block_request *requests = calloc(5000, sizeof(*requests));
+    struct bp_iovec *iov = calloc(5000, sizeof(*iov));
     uint32_t engine, d, i, round;
 
     for (engine = 0; engine < 2; engine++) {
@@ -42,10 +43,11 @@ test_depth_is_kept_and_comes_back(void **state)
         rig_open(&rig, MIB, engines[engine]);
         for (d = 0; d < BP_ARRAY_LENGTH(depths); d++) {
             struct th_queue *queue = th_queue_open(rig.instance, depths[d]);
-            struct bp_iovec iov = {rig.arena, 512};
 
             for (i = 0; i < 5000; i++) {
-                requests[i] = request_of(i, BP_BLOCK_READ, 512 * (i % 2048), &iov);
+                iov[i].base = rig.arena + (uint64_t)i * 512;
+                iov[i].length = 512;
+                requests[i] = request_of(i, BP_BLOCK_READ, 512 * (i % 2048), &iov[i]);
             }
             for (round = 1; round <= 3; round++) {
                 assert_int_equal(th_queue_submit(queue, requests, 5000), depths[d]);
@@ -57,6 +59,7 @@ test_depth_is_kept_and_comes_back(void **state)
         }
         rig_close(&rig, 1);
     }
+    free(iov);
     free(requests);
 }
 
@@ -210,15 +213,15 @@ test_drain_delivers_everything(void **state)
 
     for (engine = 0; engine < 2; engine++) {
         struct bp_block_request requests[64];
-        struct bp_iovec iov;
+        struct bp_iovec iov[64];
         struct rig rig;
 
         rig_open(&rig, MIB, engines[engine]);
-        iov.base = rig.arena;
-        iov.length = 8192;
         for (i = 0; i < 64; i++) {
+            iov[i].base = rig.arena + i * 8192;
+            iov[i].length = 8192;
             requests[i] = request_of(i, i % 2 == 0 ? BP_BLOCK_WRITE : BP_BLOCK_READ,
-                                     8192 * (uint64_t)i, &iov);
+                                     8192 * (uint64_t)i, &iov[i]);
         }
         for (round = 1; round <= 10; round++) {
             const struct bp_block_ops *ops = th_table(rig.instance, BP_BLOCK_ID);
@@ -239,14 +242,14 @@ test_an_instance_that_goes_with_requests_in_flight_waits_for_the_kernel(void **s
     for (engine = 0; engine < 2; engine++) {
         struct bp_block_client client = {.size = sizeof(client)};
         struct bp_block_request requests[64];
-        struct bp_iovec iov;
+        struct bp_iovec iov[64];
         struct rig rig;
 
         rig_open(&rig, MIB, engines[engine]);
-        iov.base = rig.arena;
-        iov.length = 8192;
         for (i = 0; i < 64; i++) {
-            requests[i] = request_of(i, BP_BLOCK_READ, 8192 * (uint64_t)i, &iov);
+            iov[i].base = rig.arena + i * 8192;
+            iov[i].length = 8192;
+            requests[i] = request_of(i, BP_BLOCK_READ, 8192 * (uint64_t)i, &iov[i]);
         }
         assert_int_equal(th_queue_submit(rig.queue, requests, 64), 64);
         th_destroy(rig.instance); /* the queue is still open: its client must hear nothing more */
