@@ -134,24 +134,24 @@ follow_smram_locked(I440fx *bridge)
     }
 }
 
-/* TRC: a CPU reset starts when RCPU goes from 0 to 1. */
-static void
+/* TRC: a CPU reset starts when RCPU goes from 0 to 1. Returns true then. */
+static bool
 follow_trc_locked(I440fx *bridge)
 {
     uint8_t trc = (uint8_t)pci_function_peek(bridge->function, REG_TRC, 1);
     bool reset = (trc & ~bridge->trc & TRC_RESET_CPU) != 0;
 
     bridge->trc = trc;
-    if (reset) {
-        piix3_request_reset(bridge->isa_bridge);
-    }
+    return reset;
 }
 
 static void
 i440fx_config_written(void *opaque, uint16_t offset, unsigned size, uint32_t value)
 {
     I440fx *bridge = opaque;
+    bool reset = false;
 
+    g_mutex_lock(&bridge->lock);
     if (chip_touches(offset, size, REG_PAM0, REG_PAM_COUNT)) {
         follow_pam_locked(bridge);
     }
@@ -159,7 +159,11 @@ i440fx_config_written(void *opaque, uint16_t offset, unsigned size, uint32_t val
         follow_smram_locked(bridge);
     }
     if (chip_touches(offset, size, REG_TRC, 1)) {
-        follow_trc_locked(bridge);
+        reset = follow_trc_locked(bridge);
+    }
+    g_mutex_unlock(&bridge->lock);
+    if (reset) {
+        piix3_request_reset(bridge->isa_bridge);
     }
 }
 
@@ -243,7 +247,6 @@ i440fx_init_function(I440fx *bridge, GError **error)
         .base_class = 0x06,
         .config_written = i440fx_config_written,
         .opaque = bridge,
-        .lock = &bridge->lock,
     };
 
     bridge->function = pci_function_new(bridge->pci, &args, error);
@@ -311,8 +314,8 @@ i440fx_free(I440fx *bridge)
     if (bridge == NULL) {
         return;
     }
-    g_clear_pointer(&bridge->address_region, region_free);
-    g_clear_pointer(&bridge->data_region, region_free);
+    region_free(bridge->address_region);
+    region_free(bridge->data_region);
     pci_function_free(bridge->function);
     g_mutex_clear(&bridge->lock);
     g_free(bridge);

@@ -24,8 +24,11 @@ set_pirq(void *opaque, unsigned pirq, bool level)
 static void
 request(void *opaque, BoardRequest what)
 {
+    Fixture *f = opaque;
+
     assert_int_equal(what, BOARD_REQUEST_RESET);
-    ((Fixture *)opaque)->resets++;
+    i440fx_open_shadow(f->bridge); /* no lock of the chip is held */
+    f->resets++;
 }
 
 static int
