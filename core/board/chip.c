@@ -4,12 +4,14 @@
 void
 chip_declare_registers(PciFunction *function, const ChipRegister *registers, size_t count)
 {
+    bool declared = true;
+
     for (size_t i = 0; i < count; i++) {
         const ChipRegister *reg = &registers[i];
-        int result = pci_function_set_config(function, reg->offset, reg->length, reg->value,
-                                             reg->write_mask, reg->write1clear);
-        g_assert(result == 0); /* the tables are ours */
+        declared &= pci_function_set_config(function, reg->offset, reg->length, reg->value,
+                                            reg->write_mask, reg->write1clear) == 0;
     }
+    g_assert(declared); /* the tables are ours */
 }
 
 Region *

@@ -8,93 +8,41 @@
  * that do not exist: a request is a request.
  *
  * A device's `ready` is called without the lock, and its release waits for that call to end. */
-#include "board/i8237.h"
-
-#include "base/error.h"
-#include "base/log.h"
-#include "board/chip.h"
+#include "board/i8237_internal.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define CHANNELS        8u
-#define PER_CONTROLLER  4u
-#define CASCADE_CHANNEL 4u
-#define PAGE_PORT       0x80
-#define HIGH_PAGE_PORT  0x480
-#define PAGE_COUNT      16u
-#define POST_PAGE       0u /* port 80h */
-#define COPY_UNIT       4096u
-
-/* Register numbers after the eight address and count registers (231466, table 4). */
-enum {
-    REG_STATUS_COMMAND = 0x8,
-    REG_REQUEST = 0x9,
-    REG_SINGLE_MASK = 0xA,
-    REG_MODE = 0xB,
-    REG_CLEAR_FLIP_FLOP = 0xC,
-    REG_MASTER_CLEAR = 0xD,
-    REG_CLEAR_MASK = 0xE,
-    REG_ALL_MASK = 0xF,
-};
-
-#define COMMAND_DISABLE  0x04u
+#define CASCADE_CHANNEL  4u
+#define COPY_UNIT        4096u
 #define MODE_DIRECTION   2 /* shift: bits 3:2 */
 #define MODE_AUTOINIT    0x10u
 #define MODE_DECREMENT   0x20u
 #define MODE_TRANSFER    6 /* shift: bits 7:6 */
 #define TRANSFER_CASCADE 3u
-#define SELECT_SET       0x04u /* single mask, request: set, not clear */
-
-typedef struct {
-    uint16_t base_address, address;
-    uint16_t base_count, count;
-    uint8_t mode;
-    bool masked, dreq, requested, terminal;
-    bool claimed;
-    unsigned notifying; /* calls of ready going on */
-    void (*ready)(void *opaque);
-    void *opaque;
-} Channel;
-
-typedef struct {
-    uint8_t command;
-    bool high_byte; /* the flip-flop: the next access is to the high byte */
-} Controller;
-
-struct IsaDma {
-    GMutex lock; /* protects: all below */
-    GCond notified;
-    GuestMemory *memory;
-    Channel channels[CHANNELS];
-    Controller controllers[2];
-    uint8_t pages[PAGE_COUNT];      /* 80h-8Fh */
-    uint8_t high_pages[PAGE_COUNT]; /* 480h-48Fh */
-    Region *regions[4];
-};
 
 /* Which page register belongs to a channel (290550, table 3); the others are scratch. */
-static const uint8_t channel_page[CHANNELS] = {7, 3, 1, 2, 15, 11, 9, 10};
+static const uint8_t channel_page[I8237_CHANNELS] = {7, 3, 1, 2, 15, 11, 9, 10};
 
-static Controller *
+static I8237Controller *
 channel_controller(IsaDma *dma, unsigned channel)
 {
-    return &dma->controllers[channel / PER_CONTROLLER];
+    return &dma->controllers[channel / I8237_PER_CONTROLLER];
 }
 
 static unsigned
 channel_width(unsigned channel)
 {
-    return channel < PER_CONTROLLER ? 1 : 2;
+    return channel < I8237_PER_CONTROLLER ? 1 : 2;
 }
 
 /* May this channel transfer? A software request passes the mask (231466, "Software commands"). */
 static bool
 channel_is_open(IsaDma *dma, unsigned channel)
 {
-    const Channel *c = &dma->channels[channel];
+    const I8237Channel *c = &dma->channels[channel];
 
-    return (channel_controller(dma, channel)->command & COMMAND_DISABLE) == 0 &&
+    return (channel_controller(dma, channel)->command & I8237_COMMAND_DISABLE) == 0 &&
            c->mode >> MODE_TRANSFER != TRANSFER_CASCADE && (!c->masked || c->requested);
 }
 
@@ -143,7 +91,7 @@ copy_run(GuestMemory *memory, uint64_t gpa, uint8_t *data, uint32_t length, bool
 static void
 channel_copy(IsaDma *dma, unsigned channel, uint8_t *data, uint32_t units)
 {
-    Channel *c = &dma->channels[channel];
+    I8237Channel *c = &dma->channels[channel];
     unsigned width = channel_width(channel);
     unsigned direction = c->mode >> MODE_DIRECTION & 3;
     bool decrement = (c->mode & MODE_DECREMENT) != 0;
@@ -166,7 +114,7 @@ channel_copy(IsaDma *dma, unsigned channel, uint8_t *data, uint32_t units)
 
 /* The count rolled over from 0 to FFFFh (231466, "Autoinitialize", "Mask register"). */
 static void
-channel_terminal(Channel *c)
+channel_terminal(I8237Channel *c)
 {
     c->terminal = true;
     c->requested = false;
@@ -181,7 +129,7 @@ channel_terminal(Channel *c)
 static uint32_t
 channel_transfer(IsaDma *dma, unsigned channel, uint8_t *data, uint32_t length, bool *terminal)
 {
-    Channel *c = &dma->channels[channel];
+    I8237Channel *c = &dma->channels[channel];
     uint32_t units = MIN(length / channel_width(channel), (uint32_t)c->count + 1);
     bool last = units == (uint32_t)c->count + 1;
 
@@ -199,7 +147,7 @@ isa_dma_transfer(IsaDma *dma, unsigned channel, void *data, uint32_t length, boo
     uint32_t moved = 0;
 
     *terminal = false;
-    if (channel >= CHANNELS || channel == CASCADE_CHANNEL) {
+    if (channel >= I8237_CHANNELS || channel == CASCADE_CHANNEL) {
         return 0;
     }
     g_mutex_lock(&dma->lock);
@@ -213,10 +161,10 @@ isa_dma_transfer(IsaDma *dma, unsigned channel, void *data, uint32_t length, boo
 void
 isa_dma_status(IsaDma *dma, unsigned channel, IsaDmaStatus *status)
 {
-    const Channel *c;
+    const I8237Channel *c;
 
     *status = (IsaDmaStatus){.masked = true};
-    if (channel >= CHANNELS) {
+    if (channel >= I8237_CHANNELS) {
         return;
     }
     c = &dma->channels[channel];
@@ -233,10 +181,10 @@ isa_dma_status(IsaDma *dma, unsigned channel, IsaDmaStatus *status)
 int
 isa_dma_claim(IsaDma *dma, unsigned channel, void (*ready)(void *opaque), void *opaque)
 {
-    Channel *c;
+    I8237Channel *c;
     int result = -EBUSY;
 
-    if (channel >= CHANNELS || channel == CASCADE_CHANNEL) {
+    if (channel >= I8237_CHANNELS || channel == CASCADE_CHANNEL) {
         return -EINVAL;
     }
     c = &dma->channels[channel];
@@ -254,9 +202,9 @@ isa_dma_claim(IsaDma *dma, unsigned channel, void (*ready)(void *opaque), void *
 void
 isa_dma_release(IsaDma *dma, unsigned channel)
 {
-    Channel *c;
+    I8237Channel *c;
 
-    if (channel >= CHANNELS) {
+    if (channel >= I8237_CHANNELS) {
         return;
     }
     c = &dma->channels[channel];
@@ -273,7 +221,7 @@ isa_dma_release(IsaDma *dma, unsigned channel)
 void
 isa_dma_set_dreq(IsaDma *dma, unsigned channel, bool level)
 {
-    if (channel < CHANNELS) {
+    if (channel < I8237_CHANNELS) {
         g_mutex_lock(&dma->lock);
         dma->channels[channel].dreq = level;
         g_mutex_unlock(&dma->lock);
@@ -294,11 +242,11 @@ run_without_device(IsaDma *dma, unsigned channel)
 }
 
 /* After registers of `channels` (a bit mask) changed: who waits may go on. Releases the lock. */
-static void
-notify_and_unlock(IsaDma *dma, unsigned channels)
+void
+i8237_notify_and_unlock(IsaDma *dma, unsigned channels)
 {
-    for (unsigned channel = 0; channel < CHANNELS; channel++) {
-        Channel *c = &dma->channels[channel];
+    for (unsigned channel = 0; channel < I8237_CHANNELS; channel++) {
+        I8237Channel *c = &dma->channels[channel];
 
         if ((channels >> channel & 1) == 0 || !channel_is_open(dma, channel) ||
             !(c->dreq || c->requested)) {
@@ -321,248 +269,6 @@ notify_and_unlock(IsaDma *dma, unsigned channels)
     g_mutex_unlock(&dma->lock);
 }
 
-/* Status: terminal counts (cleared by the read), requests (231466, "Status register"). */
-static uint8_t
-read_status(IsaDma *dma, unsigned first)
-{
-    unsigned status = 0;
-
-    for (unsigned i = 0; i < PER_CONTROLLER; i++) {
-        Channel *c = &dma->channels[first + i];
-        status |= (c->terminal ? 1u : 0) << i | (c->dreq || c->requested ? 0x10u : 0) << i;
-        c->terminal = false;
-    }
-    return (uint8_t)status;
-}
-
-static uint8_t
-read_mask(const IsaDma *dma, unsigned first)
-{
-    unsigned mask = 0;
-
-    for (unsigned i = 0; i < PER_CONTROLLER; i++) {
-        mask |= (dma->channels[first + i].masked ? 1u : 0) << i;
-    }
-    return (uint8_t)mask;
-}
-
-/* Registers that cannot be read leave the bus floating; the temporary register exists for
- * memory-to- memory transfers only and reads 0. */
-static uint8_t
-controller_read(IsaDma *dma, unsigned index, unsigned reg)
-{
-    Controller *controller = &dma->controllers[index];
-    unsigned first = index * PER_CONTROLLER;
-    const Channel *c = &dma->channels[first + reg / 2 % PER_CONTROLLER];
-    unsigned value;
-
-    switch (reg) {
-    case REG_STATUS_COMMAND:
-        return read_status(dma, first);
-    case REG_MASTER_CLEAR:
-        return 0;
-    case REG_ALL_MASK:
-        return read_mask(dma, first);
-    default:
-        if (reg > REG_ALL_MASK || reg >= REG_STATUS_COMMAND) {
-            return 0xFF;
-        }
-    }
-    value = reg % 2 != 0 ? c->count : c->address;
-    value >>= controller->high_byte ? 8 : 0;
-    controller->high_byte = !controller->high_byte;
-    return (uint8_t)value;
-}
-
-/* Base and current register are written together, a byte at a time. */
-static bool
-write_pair(Controller *controller, uint16_t *base, uint16_t *current, uint8_t value)
-{
-    bool complete = controller->high_byte;
-    unsigned shift = complete ? 8 : 0;
-
-    *base = (uint16_t)((*base & ~(0xFFu << shift)) | (unsigned)value << shift);
-    *current = (uint16_t)((*current & ~(0xFFu << shift)) | (unsigned)value << shift);
-    controller->high_byte = !complete;
-    return complete;
-}
-
-static void
-master_clear(IsaDma *dma, unsigned index)
-{
-    dma->controllers[index] = (Controller){0};
-    for (unsigned i = 0; i < PER_CONTROLLER; i++) {
-        Channel *c = &dma->channels[index * PER_CONTROLLER + i];
-        c->masked = true;
-        c->requested = false;
-        c->terminal = false;
-    }
-}
-
-static void
-write_masks(IsaDma *dma, unsigned first, unsigned bits)
-{
-    for (unsigned i = 0; i < PER_CONTROLLER; i++) {
-        dma->channels[first + i].masked = (bits >> i & 1) != 0;
-    }
-}
-
-/* Returns the channels that may go on, as a mask of the controller's four. */
-static unsigned
-controller_write(IsaDma *dma, unsigned index, unsigned reg, uint8_t value)
-{
-    const unsigned all = 0xF;
-    Controller *controller = &dma->controllers[index];
-    unsigned first = index * PER_CONTROLLER;
-    Channel *selected = &dma->channels[first + (value & 3)];
-    Channel *c = &dma->channels[first + reg / 2 % PER_CONTROLLER];
-
-    switch (reg) {
-    case REG_STATUS_COMMAND:
-        controller->command = value;
-        return all;
-    case REG_REQUEST:
-        selected->requested = (value & SELECT_SET) != 0;
-        return 1u << (value & 3);
-    case REG_SINGLE_MASK:
-        selected->masked = (value & SELECT_SET) != 0;
-        return 1u << (value & 3);
-    case REG_MODE:
-        selected->mode = value & 0xFC;
-        return 1u << (value & 3);
-    case REG_CLEAR_FLIP_FLOP:
-        controller->high_byte = false;
-        return 0;
-    case REG_MASTER_CLEAR:
-        master_clear(dma, index);
-        return 0;
-    case REG_CLEAR_MASK:
-        write_masks(dma, first, 0);
-        return all;
-    case REG_ALL_MASK:
-        write_masks(dma, first, value);
-        return all;
-    default:
-        break;
-    }
-    if (reg % 2 == 0) {
-        (void)write_pair(controller, &c->base_address, &c->address, value);
-        return 0;
-    }
-    return write_pair(controller, &c->base_count, &c->count, value) ? 1u << reg / 2 : 0;
-}
-
-static uint64_t
-access_read(IsaDma *dma, unsigned index, unsigned reg)
-{
-    uint8_t value;
-
-    g_mutex_lock(&dma->lock);
-    value = controller_read(dma, index, reg);
-    g_mutex_unlock(&dma->lock);
-    return value;
-}
-
-static void
-access_write(IsaDma *dma, unsigned index, unsigned reg, uint64_t value)
-{
-    unsigned channels;
-
-    g_mutex_lock(&dma->lock);
-    channels = controller_write(dma, index, reg, (uint8_t)value) << (index * PER_CONTROLLER);
-    notify_and_unlock(dma, channels);
-}
-
-static uint64_t
-bytes_read(void *opaque, uint64_t offset, unsigned size)
-{
-    return access_read(opaque, 0, (unsigned)offset);
-}
-
-static void
-bytes_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    access_write(opaque, 0, (unsigned)offset, value);
-}
-
-/* Controller 1 is wired to address bits 4:1; bit 0 selects nothing. */
-static uint64_t
-words_read(void *opaque, uint64_t offset, unsigned size)
-{
-    return access_read(opaque, 1, (unsigned)offset >> 1);
-}
-
-static void
-words_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    access_write(opaque, 1, (unsigned)offset >> 1, value);
-}
-
-static uint64_t
-page_read(void *opaque, uint64_t offset, unsigned size)
-{
-    return ((const IsaDma *)opaque)->pages[offset];
-}
-
-static void
-page_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    IsaDma *dma = opaque;
-
-    dma->pages[offset] = (uint8_t)value;
-    dma->high_pages[offset] = 0; /* so that software that knows 16 MiB only gets what it means */
-    if (offset == POST_PAGE) {
-        log_debug("post", "code %02x", (unsigned)value & 0xFF);
-    }
-}
-
-static uint64_t
-high_page_read(void *opaque, uint64_t offset, unsigned size)
-{
-    return ((const IsaDma *)opaque)->high_pages[offset];
-}
-
-static void
-high_page_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    ((IsaDma *)opaque)->high_pages[offset] = (uint8_t)value;
-}
-
-static const RegionOps bytes_ops = {.read = bytes_read, .write = bytes_write};
-static const RegionOps words_ops = {.read = words_read, .write = words_write};
-static const RegionOps page_ops = {.read = page_read, .write = page_write};
-static const RegionOps high_page_ops = {.read = high_page_read, .write = high_page_write};
-
-static bool
-i8237_init_ports(IsaDma *dma, AddressSpace *pio, GError **error)
-{
-    const RegionArgs args[] = {
-        {.name = "i8237-bytes", .base = 0x00, .length = 0x10, .ops = &bytes_ops},
-        {.name = "i8237-words", .base = 0xC0, .length = 0x20, .ops = &words_ops},
-        {.name = "dma-pages",
-         .base = PAGE_PORT,
-         .length = PAGE_COUNT,
-         .ops = &page_ops,
-         .lock = &dma->lock},
-        {.name = "dma-high-pages",
-         .base = HIGH_PAGE_PORT,
-         .length = PAGE_COUNT,
-         .ops = &high_page_ops,
-         .lock = &dma->lock},
-    };
-
-    for (unsigned i = 0; i < G_N_ELEMENTS(args); i++) {
-        RegionArgs region = args[i];
-
-        region.opaque = dma;
-        dma->regions[i] = chip_claim(pio, &region, error);
-        if (dma->regions[i] == NULL) {
-            return false;
-        }
-    }
-    return true;
-}
-
 IsaDma *
 i8237_new(const I8237Args *args, GError **error)
 {
@@ -579,10 +285,10 @@ void
 i8237_reset(IsaDma *dma)
 {
     g_mutex_lock(&dma->lock);
-    master_clear(dma, 0);
-    master_clear(dma, 1);
-    for (unsigned i = 0; i < CHANNELS; i++) {
-        Channel *c = &dma->channels[i];
+    i8237_master_clear_locked(dma, 0);
+    i8237_master_clear_locked(dma, 1);
+    for (unsigned i = 0; i < I8237_CHANNELS; i++) {
+        I8237Channel *c = &dma->channels[i];
         c->base_address = c->address = 0;
         c->base_count = c->count = 0;
         c->mode = 0;
@@ -599,7 +305,7 @@ i8237_free(IsaDma *dma)
         return;
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(dma->regions); i++) {
-        g_clear_pointer(&dma->regions[i], region_free);
+        region_free(dma->regions[i]);
     }
     g_cond_clear(&dma->notified);
     g_mutex_clear(&dma->lock);

@@ -221,8 +221,8 @@ i8254_free(I8254 *pit)
     if (pit == NULL) {
         return;
     }
-    g_clear_pointer(&pit->counters_region, region_free);
-    g_clear_pointer(&pit->nmi_region, region_free);
+    region_free(pit->counters_region);
+    region_free(pit->nmi_region);
     loop_timer_free(pit->timer);
     irq_source_free(pit->irq0);
     g_mutex_clear(&pit->lock);

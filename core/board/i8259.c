@@ -489,8 +489,8 @@ i8259_free(I8259 *pic)
     if (pic == NULL) {
         return;
     }
-    g_clear_pointer(&pic->regions[0], region_free);
-    g_clear_pointer(&pic->regions[1], region_free);
+    region_free(pic->regions[0]);
+    region_free(pic->regions[1]);
     g_mutex_clear(&pic->lock);
     g_free(pic);
 }

@@ -270,7 +270,7 @@ ioapic_free(Ioapic *ioapic)
     if (ioapic == NULL) {
         return;
     }
-    g_clear_pointer(&ioapic->region, region_free);
+    region_free(ioapic->region);
     for (unsigned i = 0; i < IOAPIC_PINS; i++) {
         if (ioapic->pins[i].vector != NULL) {
             ioapic->msi->ops->vector_free(ioapic->msi->opaque, ioapic->pins[i].vector);

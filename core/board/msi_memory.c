@@ -76,7 +76,7 @@ static void
 msi_memory_vector_free(void *opaque, MsiVector *vector)
 {
     g_mutex_lock(&vector->lock);
-    g_clear_pointer(&vector->source, loop_fd_remove);
+    loop_fd_remove(vector->source);
     g_mutex_unlock(&vector->lock);
     fd_auto_close(&vector->fd);
     g_mutex_clear(&vector->lock);

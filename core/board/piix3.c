@@ -315,8 +315,8 @@ piix3_free(Piix3 *bridge)
     if (bridge == NULL) {
         return;
     }
-    g_clear_pointer(&bridge->elcr_region, region_free);
-    g_clear_pointer(&bridge->port92_region, region_free);
+    region_free(bridge->elcr_region);
+    region_free(bridge->port92_region);
     pci_function_free(bridge->function);
     for (unsigned pirq = 0; pirq < PIRQ_COUNT; pirq++) {
         irq_source_free(bridge->pirq[pirq]);

@@ -476,11 +476,11 @@ piix4_pm_free(Piix4Pm *pm)
     if (pm == NULL) {
         return;
     }
-    g_clear_pointer(&pm->apm_region, region_free);
-    g_clear_pointer(&pm->gpe_region, region_free);
+    region_free(pm->apm_region);
+    region_free(pm->gpe_region);
     pci_function_free(pm->function);
-    g_clear_pointer(&pm->smbus_region, region_free);
-    g_clear_pointer(&pm->pm_region, region_free);
+    region_free(pm->smbus_region);
+    region_free(pm->pm_region);
     loop_timer_free(pm->timer);
     irq_source_free(pm->sci);
     g_mutex_clear(&pm->lock);

@@ -62,8 +62,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PciBus, pci_bus_free)
 
 /* ERROR_CONFIG: devfn taken, bus full (says which slots are taken by what), a bad BAR. [control] */
 PciFunction *pci_function_new(PciBus *bus, const PciFunctionArgs *args, GError **error);
+/* Returns when no guest access is inside the function any more: not under args.lock, not from the
+ * function's own callbacks. Takes NULL. [control] */
 void pci_function_free(PciFunction *function);
-/* Reset values: COMMAND 0, BARs unplaced, INTx low, MSI/MSI-X off and masked. [control] */
+/* Reset values: COMMAND 0, BARs unplaced, INTx low, MSI/MSI-X off and masked. Reports a COMMAND that
+ * changed, under args.lock like a guest's write; config_written is not called. [control] */
 void pci_function_reset(PciFunction *function);
 unsigned pci_function_devfn(const PciFunction *function);
 uint16_t pci_function_command(const PciFunction *function); /* current COMMAND; wait-free [any] */
@@ -78,12 +81,14 @@ int pci_function_set_config(PciFunction *function, uint16_t offset, uint16_t len
 /* Changes what the guest reads, now (status bits of the device's own registers). [any] */
 void pci_function_poke(PciFunction *function, uint16_t offset, unsigned size, uint32_t value);
 uint32_t pci_function_peek(const PciFunction *function, uint16_t offset, unsigned size);
-/* Adds a capability; data excludes the two header bytes. offset 0: the first free place. Returns
- * the offset, or -ENOSPC, -EINVAL. [control] */
+/* Adds a capability of length + 2 bytes at the end of the list; data and write_mask (NULL: read-only)
+ * exclude the two header bytes. offset 0: the first free place. Returns the offset, or -ENOSPC,
+ * -EINVAL. [control] */
 int pci_function_add_capability(PciFunction *function, uint8_t id, uint8_t offset, uint8_t length,
                                 const uint8_t *data, const uint8_t *write_mask);
 
-/* A region within a BAR; the bus maps and moves it with the BAR. [control] */
+/* A region within a BAR; the bus maps and moves it with the BAR. Its moved() callback must neither call
+ * back into this header's [control] functions nor access configuration space. [control] */
 Region *pci_function_map_bar(PciFunction *function, unsigned bar, uint64_t offset, uint64_t length,
                              const RegionOps *ops, void *region_opaque, GMutex *lock,
                              GError **error);

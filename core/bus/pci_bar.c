@@ -165,7 +165,9 @@ pci_bars_done(PciFunction *function)
         for (unsigned i = 0; mappings != NULL && i < mappings->len; i++) {
             region_free(g_array_index(mappings, PciMapping, i).region);
         }
-        g_clear_pointer(&function->bars[bar].mappings, g_array_unref);
+        if (mappings != NULL) {
+            g_array_unref(mappings);
+        }
     }
     g_clear_pointer(&function->rom, g_free);
 }
@@ -262,7 +264,7 @@ pci_bar_map(PciFunction *function, unsigned bar, const RegionArgs *args, uint64_
     return mapping.region;
 }
 
-Region *
+Region * /* NOLINTNEXTLINE(readability-function-size): the interface names all of them */
 pci_function_map_bar(PciFunction *function, unsigned bar, uint64_t offset, uint64_t length,
                      const RegionOps *ops, void *region_opaque, GMutex *lock, GError **error)
 {

@@ -82,6 +82,17 @@ pci_config_follow_locked(PciFunction *function)
     pci_intx_update(function);
 }
 
+static bool
+slot_has_more_functions_locked(const PciFunction *function)
+{
+    for (unsigned i = 1; i < 8; i++) {
+        if (function->bus->functions[function->devfn + i] != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Bits that no register stores. Caller holds the bus's lock. */
 static uint8_t
 config_byte_locked(const PciFunction *function, unsigned offset)
@@ -91,12 +102,9 @@ config_byte_locked(const PciFunction *function, unsigned offset)
     if (offset == PCI_REG_STATUS && atomic_load(&function->intx_level)) {
         byte |= PCI_STATUS_INTERRUPT;
     }
-    if (offset == PCI_REG_HEADER_TYPE && (function->devfn & 7) == 0) {
-        for (unsigned i = 1; i < 8; i++) {
-            if (function->bus->functions[function->devfn + i] != NULL) {
-                byte |= PCI_HEADER_MULTIFUNCTION;
-            }
-        }
+    if (offset == PCI_REG_HEADER_TYPE && (function->devfn & 7) == 0 &&
+        slot_has_more_functions_locked(function)) {
+        byte |= PCI_HEADER_MULTIFUNCTION;
     }
     return byte;
 }

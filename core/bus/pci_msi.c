@@ -67,7 +67,7 @@ static Message
 msix_message(const PciFunction *function, unsigned vector)
 {
     const PciMessages *messages = &function->messages;
-    const uint8_t *entry = &messages->msix_table[vector * MSIX_ENTRY_SIZE];
+    const uint8_t *entry = &messages->msix_table[(size_t)vector * MSIX_ENTRY_SIZE];
     unsigned control = pci_get16(&function->config[messages->msix_cap + MSIX_CONTROL]);
 
     return (Message){
@@ -180,6 +180,20 @@ pci_messages_update_locked(PciFunction *function)
     }
 }
 
+static uint32_t
+msi_pending_bits(PciFunction *function)
+{
+    PciMessages *messages = &function->messages;
+    uint32_t bits = 0;
+
+    for (unsigned i = 0; i < messages->msi_count; i++) {
+        if (vector_collect_pending(function, &messages->vectors[i])) {
+            bits |= 1u << (i & (msi_granted(function) - 1));
+        }
+    }
+    return bits;
+}
+
 void
 pci_messages_refresh_locked(PciFunction *function)
 {
@@ -190,11 +204,7 @@ pci_messages_refresh_locked(PciFunction *function)
         return;
     }
     if (atomic_load(&messages->mode) == PCI_MESSAGES_MSI) {
-        for (unsigned i = 0; i < messages->msi_count; i++) {
-            if (vector_collect_pending(function, &messages->vectors[i])) {
-                bits |= 1u << (i & (msi_granted(function) - 1));
-            }
-        }
+        bits = msi_pending_bits(function);
     }
     pci_function_poke(function, (uint16_t)(messages->msi_cap + MSI_PENDING), 4, bits);
 }
@@ -449,8 +459,10 @@ pci_messages_done(PciFunction *function)
                                               messages->vectors[i].vector);
     }
     messages->count = 0;
-    g_clear_pointer(&messages->vectors, g_free);
-    g_clear_pointer(&messages->msix_table, g_free);
+    g_free(messages->vectors);
+    messages->vectors = NULL;
+    g_free(messages->msix_table);
+    messages->msix_table = NULL;
 }
 
 bool
