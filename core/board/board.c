@@ -263,6 +263,7 @@ board_free(Board *board)
     piix4_pm_free(board->power);
     i440fx_free(board->host_bridge);
     piix3_free(board->isa_bridge);
+    board->isa_bridge = NULL; /* the bus may still lower its lines */
     pci_bus_free(board->pci);
     if (board->own_irqchip) {
         irq_lines_set_sink(board->irqs, NULL, NULL);
