@@ -229,7 +229,7 @@ qmp_server_new(Machine *machine, const char *path, GError **error)
 
     server->machine = machine;
     server->clients = g_ptr_array_new_with_free_func(client_free);
-    server->listener = listener_new(machine_context(machine), path, accepted, server, error);
+    server->listener = listener_new(machine_context(machine), path, G_PRIORITY_LOW, accepted, server, error);
     if (server->listener == NULL) {
         return NULL;
     }

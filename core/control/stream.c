@@ -210,8 +210,8 @@ acceptable(gint fd, GIOCondition condition, gpointer opaque)
 }
 
 Listener *
-listener_new(GMainContext *context, const char *path, void (*accepted)(void *opaque, int fd),
-             void *opaque, GError **error)
+listener_new(GMainContext *context, const char *path, int priority,
+             void (*accepted)(void *opaque, int fd), void *opaque, GError **error)
 {
     int fd = unix_socket_listen(path, 0600, error);
     Listener *listener;
@@ -225,6 +225,7 @@ listener_new(GMainContext *context, const char *path, void (*accepted)(void *opa
     listener->accepted = accepted;
     listener->opaque = opaque;
     listener->source = g_unix_fd_source_new(fd, G_IO_IN);
+    g_source_set_priority(listener->source, priority);
     g_source_set_callback(listener->source, G_SOURCE_FUNC(acceptable), listener, NULL);
     (void)g_source_attach(listener->source, context);
     return listener;

@@ -28,7 +28,9 @@ void stream_flush(Stream *stream);
 
 typedef struct Listener Listener;
 
-/* Listens on a unix socket (mode 0600). accepted: gets each new connection's descriptor. */
-Listener *listener_new(GMainContext *context, const char *path,
+/* Listens on a unix socket (mode 0600). New connections are served after what is older: give it a
+ * lower priority than its streams, and a closed one is noticed before the next one is accepted.
+ * accepted: gets each new connection's descriptor. */
+Listener *listener_new(GMainContext *context, const char *path, int priority,
                        void (*accepted)(void *opaque, int fd), void *opaque, GError **error);
 void listener_free(Listener *listener); /* removes the socket file; takes NULL */

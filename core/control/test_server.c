@@ -114,7 +114,7 @@ test_server_new(Machine *machine, const char *where, GError **error)
     }
     if (listening) {
         server->listener =
-            listener_new(machine_context(machine), path, accepted, server, error);
+            listener_new(machine_context(machine), path, G_PRIORITY_LOW, accepted, server, error);
         if (server->listener == NULL) {
             return NULL;
         }
