@@ -142,9 +142,13 @@ test_initialisation_follows_icw1(void **state)
     out(f, 0x21, 0);
     pulse(f, 3);
     assert_int_equal(i8259_ack(f->pic), 0x4B);
-    out(f, 0x20, 0x11);
+    out(f, 0x20, 0xC3); /* 3 becomes the lowest */
+    initialise(f, 1);
     assert_int_equal(irr(f, 0x20), 0);
     assert_int_equal(isr(f, 0x20), 0);
+    pulse(f, 1);
+    pulse(f, 4);
+    assert_int_equal(i8259_ack(f->pic), 0x09); /* 7 is the lowest again */
 }
 
 static void
