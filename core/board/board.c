@@ -263,11 +263,7 @@ board_free(Board *board)
     piix4_pm_free(board->power);
     i440fx_free(board->host_bridge);
     piix3_free(board->isa_bridge);
-<<<<<<< HEAD
     board->isa_bridge = NULL; /* the bus may still lower its lines */
-=======
-    board->isa_bridge = NULL; /* a function that still asserts INTx lowers it when the bus goes */
->>>>>>> 96f0c83 (core/board: forget the ISA bridge before the PCI bus goes)
     pci_bus_free(board->pci);
     if (board->own_irqchip) {
         irq_lines_set_sink(board->irqs, NULL, NULL);
