@@ -387,7 +387,7 @@ static int
 call_fd(struct th_host *th, struct bp_instance *owner, uint32_t id, uint32_t events)
 {
     struct th_fd *fd;
-    struct bp_fd_args args;
+    struct bp_fd_args args = {.events = 0};
     enum th_context before;
 
     pthread_mutex_lock(&th->lock);
