@@ -3,13 +3,17 @@
 #include "test_rig.h"
 
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -339,6 +343,72 @@ test_every_failing_host_call_of_queue_open_is_survived(void **state)
     check_failing_queue_open("aio = \"threads\"; threads = 2;");
 }
 
+/* Makes io_uring_setup() fail like kernel.io_uring_disabled = 2 does, for this process for good. */
+static int
+refuse_io_uring(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = BP_ARRAY_LENGTH(code), .filter = code};
+
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0;
+}
+
+/* In a child, as a filter cannot be taken off again. Returns what went wrong, 0: nothing. */
+static int
+use_without_io_uring(const char *path)
+{
+    uint8_t data[512];
+    struct rig rig;
+
+    if (refuse_io_uring() != 0) {
+        return 0; /* no seccomp here */
+    }
+    rig_plug(&rig, path, "aio = \"io_uring\";");
+    if (rig.instance != NULL || strstr(th_error_text(rig.th), "io_uring") == NULL ||
+        strstr(th_error_text(rig.th), "set aio = \"auto\"") == NULL) {
+        return 1;
+    }
+    rig_close(&rig, 0);
+    rig_plug(&rig, path, "");
+    rig.queue = rig.instance != NULL ? th_queue_open(rig.instance, 8) : NULL;
+    if (rig.queue == NULL || !th_logged(rig.th, "no io_uring here") ||
+        rig_read(&rig, 512, data, 512) != 0 || data[3] != rig_pattern(515)) {
+        return 2;
+    }
+    th_queue_close(rig.queue);
+    rig.queue = th_queue_open(rig.instance, 8);
+    if (rig.queue == NULL || th_log_count(rig.th, BP_LOG_INFO) != 1) {
+        return 3;
+    }
+    rig_close(&rig, 0);
+    return 0;
+}
+
+static void
+test_where_io_uring_is_refused_threads_take_over_and_say_so_once(void **state)
+{
+    char path[512];
+    pid_t child;
+    int status;
+
+    rig_path(path, sizeof(path), "refused");
+    rig_make_file(path, 4096);
+    child = fork();
+    if (child == 0) {
+        _exit(use_without_io_uring(path));
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    (void)unlink(path);
+}
+
 int
 main(void)
 {
@@ -353,6 +423,7 @@ main(void)
         cmocka_unit_test(test_an_image_that_qemu_uses_is_refused),
         cmocka_unit_test(test_every_failing_host_call_of_create_is_survived),
         cmocka_unit_test(test_every_failing_host_call_of_queue_open_is_survived),
+        cmocka_unit_test(test_where_io_uring_is_refused_threads_take_over_and_say_so_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
