@@ -91,8 +91,13 @@ verify(struct ata_disk *disk, uint8_t argument)
 static void
 seek(struct ata_disk *disk, uint8_t argument)
 {
+    uint8_t count = disk->device.regs.count[0];
+    uint8_t error;
+
     disk->device.regs.count[0] = 1; /* SEEK has no count */
-    ata_disk_abort(disk, ata_address_read(disk, ata_address_kind(disk)));
+    error = ata_address_read(disk, ata_address_kind(disk));
+    disk->device.regs.count[0] = count;
+    ata_disk_abort(disk, error);
 }
 
 static void
