@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* libFuzzer target over what a guest can do to the controller: taskfile, data ports, Device
+ * Control, bus master registers, descriptor tables, held and failing requests, resets, saved
+ * states. Input: a stream of small operations; what is missing at its end counts as zero. */
+#include "ata.h"
+
+#include <backplane/testhost.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#define IMAGE_BYTES (256u * 512u)
+
+struct input {
+    const uint8_t *data;
+    size_t length;
+};
+
+static uint32_t
+take(struct input *in, uint32_t bytes)
+{
+    uint32_t value = 0;
+
+    for (uint32_t i = 0; i < bytes; i++) {
+        uint8_t byte = 0;
+        if (in->length > 0) {
+            byte = *in->data++;
+            in->length--;
+        }
+        value |= (uint32_t)byte << (8 * i);
+    }
+    return value;
+}
+
+struct target {
+    struct th_host *th;
+    struct bp_instance *ide;
+    struct th_block *disk;
+    uint16_t base;
+};
+
+static void
+move_data(struct target *t, uint32_t how)
+{
+    static uint8_t block[8192];
+    uint32_t width = 1u << (how % 3);
+    uint32_t count = (how >> 2) * 33 % (sizeof(block) / 4);
+
+    if (how & 0x80) {
+        th_ins(t->th, t->base, width, count, block);
+    } else {
+        memset(block, (int)how, sizeof(block));
+        th_outs(t->th, t->base, width, count, block);
+    }
+}
+
+static void
+save_and_restore(struct target *t, uint32_t flip)
+{
+    uint8_t *data = NULL;
+    uint64_t length = 0;
+
+    th_block_hold(t->disk, 0);
+    if (th_quiesce(t->ide) == 0 && th_save(t->ide, &data, &length) == 0) {
+        if (flip & 1) {
+            data[(flip >> 1) % length] ^= (uint8_t)(flip >> 24);
+        }
+        th_resume(t->ide);
+        th_run(t->th);
+        if (th_validate(t->ide, data, length) == 0) {
+            (void)th_restore(t->ide, data, length);
+        }
+    }
+    free(data);
+}
+
+static void
+step(struct target *t, struct input *in)
+{
+    uint32_t op = take(in, 1);
+
+    switch (op & 0x0f) {
+    case 0: /* a whole command, as a driver writes it */
+        for (uint32_t i = 1; i < 8; i++) {
+            th_out(t->th, (uint16_t)(t->base + i), 1, take(in, 1));
+        }
+        break;
+    case 1:
+        th_out(t->th, (uint16_t)(t->base + (op >> 4) % 8), 1u << (op >> 7), take(in, 2));
+        break;
+    case 2:
+        (void)th_in(t->th, (uint16_t)(t->base + (op >> 4) % 8), 1u << (op >> 7));
+        break;
+    case 3:
+        th_out(t->th, (uint16_t)(t->base + 0x206), 1, take(in, 1));
+        break;
+    case 4:
+        move_data(t, take(in, 1));
+        break;
+    case 5: /* a descriptor */
+        th_write(t->th, 0x1000 + 8 * (op >> 4), 4, take(in, 4));
+        th_write(t->th, 0x1004 + 8 * (op >> 4), 4, take(in, 4));
+        break;
+    case 6:
+        th_bar_write(t->ide, 4, op >> 4, 1, take(in, 1));
+        break;
+    case 7:
+        th_bar_write(t->ide, 4, op & 0x80 ? 12 : 4, 4, op & 0x40 ? 0x1000 : take(in, 4));
+        break;
+    case 8: /* ranges of a trim, or anything else */
+        th_write(t->th, 0x2000 + 8 * (op >> 4), 8, take(in, 4) | (uint64_t)take(in, 3) << 40);
+        break;
+    case 9:
+        th_block_hold(t->disk, op >> 4 & 1);
+        break;
+    case 10:
+        th_block_fail(t->disk, op >> 5, take(in, 1) % 8, op & 0x10 ? -ENOSPC : -EIO, 0);
+        break;
+    case 11:
+        t->base = op & 0x10 ? 0x170 : 0x1f0;
+        break;
+    case 12:
+        th_pci_write(t->ide, op & 0x80 ? 4 : 0x40 + (op >> 4) % 8, 2, take(in, 2));
+        break;
+    case 13:
+        save_and_restore(t, take(in, 4));
+        break;
+    case 14:
+        th_reset(t->ide, BP_RESET_SYSTEM);
+        th_pci_place(t->ide);
+        break;
+    default:
+        th_run(t->th);
+        if (th_take_request(t->th) == BP_REQUEST_STOP) {
+            th_start(t->ide);
+        }
+        break;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct input in = {data, size};
+    struct target t = {.th = th_new(), .base = 0x1f0};
+
+    t.disk = th_block_new(t.th, "a", IMAGE_BYTES);
+    (void)th_block_new(t.th, "b", IMAGE_BYTES);
+    t.ide = th_plug(t.th, &backplane_plugin_v1, "ide0",
+                    "drives = ( { channel = 0; unit = 0; disk = \"a\"; },"
+                    "{ channel = 1; unit = 1; disk = \"b\"; on_read_error = \"ignore\";"
+                    "on_write_error = \"ignore\"; write_cache = false; } );");
+    if (t.ide == NULL) {
+        abort();
+    }
+    th_pci_place(t.ide);
+    for (uint32_t i = 0; i < 512 && in.length > 0; i++) {
+        step(&t, &in);
+    }
+    th_block_hold(t.disk, 0);
+    th_run(t.th);
+    th_free(t.th); /* aborts on a violation of the contract */
+    return 0;
+}
