@@ -47,17 +47,13 @@ find_entry(IdTable *table, uint32_t id)
     return NULL;
 }
 
-int
-id_table_add(IdTable *table, uint32_t id, void *value)
+static void
+add_entry(IdTable *table, uint32_t id, void *value)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&table->lock);
-    IdEntry *entry;
+    IdEntry *entry = table->first;
 
-    (void)locker;
-    if (find_entry(table, id) != NULL) {
-        return -EEXIST;
-    }
-    for (entry = table->first; entry != NULL && entry->value != NULL; entry = entry->next) {
+    while (entry != NULL && entry->value != NULL) {
+        entry = entry->next;
     }
     if (entry == NULL) {
         entry = g_new0(IdEntry, 1);
@@ -65,11 +61,25 @@ id_table_add(IdTable *table, uint32_t id, void *value)
         entry->value = value;
         entry->next = table->first;
         g_atomic_pointer_set(&table->first, entry);
-        return 0;
+        return;
     }
     __atomic_store_n(&entry->id, id, __ATOMIC_RELAXED);
     __atomic_store_n(&entry->value, value, __ATOMIC_RELEASE);
-    return 0;
+}
+
+int
+id_table_add(IdTable *table, uint32_t id, void *value)
+{
+    int result = 0;
+
+    g_mutex_lock(&table->lock);
+    if (find_entry(table, id) != NULL) {
+        result = -EEXIST;
+    } else {
+        add_entry(table, id, value);
+    }
+    g_mutex_unlock(&table->lock);
+    return result;
 }
 
 void *
@@ -83,16 +93,16 @@ id_table_find(IdTable *table, uint32_t id)
 void *
 id_table_take(IdTable *table, uint32_t id)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&table->lock);
-    IdEntry *entry = find_entry(table, id);
-    void *value;
+    IdEntry *entry;
+    void *value = NULL;
 
-    (void)locker;
-    if (entry == NULL) {
-        return NULL;
+    g_mutex_lock(&table->lock);
+    entry = find_entry(table, id);
+    if (entry != NULL) {
+        value = entry->value;
+        __atomic_store_n(&entry->value, NULL, __ATOMIC_RELEASE);
     }
-    value = entry->value;
-    __atomic_store_n(&entry->value, NULL, __ATOMIC_RELEASE);
+    g_mutex_unlock(&table->lock);
     return value;
 }
 

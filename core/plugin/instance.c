@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/instance.h"
 
+#include "base/device_call.h"
 #include "base/error.h"
 #include "plugin/args.h"
 #include "plugin/peer.h"
@@ -34,20 +35,11 @@ host_query(Instance *instance, const char *interface_id)
     return NULL;
 }
 
+/* The control thread is inside no device when it calls one, so it always gets the lock. */
 static void
-lock_instance(Instance *instance)
+lock_instance(Instance *instance, DeviceCall *call)
 {
-    if (instance->vcpu_lock != NULL) {
-        g_mutex_lock(instance->vcpu_lock);
-    }
-}
-
-static void
-unlock_instance(Instance *instance)
-{
-    if (instance->vcpu_lock != NULL) {
-        g_mutex_unlock(instance->vcpu_lock);
-    }
+    (void)device_call_enter(call, instance->vcpu_lock, NULL);
 }
 
 void
@@ -137,11 +129,12 @@ instance_new(Services *services, const PlanInstance *plan, const Plugin *plugin,
         .config = plan->node,
     };
     void *self = NULL;
+    DeviceCall call;
     int32_t result;
 
-    lock_instance(instance);
+    lock_instance(instance, &call);
     result = instance->class->create(&args, &self);
-    unlock_instance(instance);
+    device_call_leave(&call);
     if (result < 0) {
         instance_set_error(instance, "cannot create it", result, error);
         instance_free(instance);
@@ -165,9 +158,10 @@ detach_all(Instance *instance)
         if (peer_is_attached(peer)) {
             peer_set_attached(peer, false);
             if (instance->life.detach != NULL) {
-                lock_instance(instance);
+                DeviceCall call;
+                lock_instance(instance, &call);
                 instance->life.detach(instance->self, peer_slot(peer), peer_use(peer));
-                unlock_instance(instance);
+                device_call_leave(&call);
             }
         }
     }
@@ -176,6 +170,8 @@ detach_all(Instance *instance)
 void
 instance_free(Instance *instance)
 {
+    unsigned i;
+
     if (instance == NULL) {
         return;
     }
@@ -188,6 +184,9 @@ instance_free(Instance *instance)
     host_irq_withdraw(instance);
     host_loop_withdraw(instance);
     host_pci_withdraw(instance);
+    for (i = 0; i < instance->services->loops->len; i++) {
+        loop_drain(instance->services->loops->pdata[i]);
+    }
     if (instance->self != NULL && instance->class->destroy != NULL) {
         instance->class->destroy(instance->self);
     }
@@ -205,6 +204,7 @@ instance_attach(Instance *instance, const PlanSlotUse *use, Instance *backend, G
     Peer *peer = peer_new(instance, backend, use, error);
     struct bp_peer description;
     int32_t result = -EOPNOTSUPP;
+    DeviceCall call;
 
     if (peer == NULL) {
         return false;
@@ -212,9 +212,9 @@ instance_attach(Instance *instance, const PlanSlotUse *use, Instance *backend, G
     g_ptr_array_add(instance->peers, peer);
     peer_describe(peer, &description);
     if (instance->life.attach != NULL) {
-        lock_instance(instance);
+        lock_instance(instance, &call);
         result = instance->life.attach(instance->self, use->slot, use->use, &description);
-        unlock_instance(instance);
+        device_call_leave(&call);
     }
     if (result < 0) {
         instance->failure_node = instance->failure_node != NULL ? instance->failure_node : use->node;
@@ -229,10 +229,11 @@ bool
 instance_realize(Instance *instance, GError **error)
 {
     if (instance->life.realize != NULL) {
+        DeviceCall call;
         int32_t result;
-        lock_instance(instance);
+        lock_instance(instance, &call);
         result = instance->life.realize(instance->self);
-        unlock_instance(instance);
+        device_call_leave(&call);
         if (result < 0) {
             instance_set_error(instance, "cannot start it", result, error);
             return false;
@@ -247,9 +248,10 @@ void
 instance_start(Instance *instance)
 {
     if (instance->life.start != NULL) {
-        lock_instance(instance);
+        DeviceCall call;
+        lock_instance(instance, &call);
         instance->life.start(instance->self);
-        unlock_instance(instance);
+        device_call_leave(&call);
     }
 }
 
@@ -257,9 +259,10 @@ void
 instance_stop(Instance *instance)
 {
     if (instance->life.stop != NULL) {
-        lock_instance(instance);
+        DeviceCall call;
+        lock_instance(instance, &call);
         instance->life.stop(instance->self);
-        unlock_instance(instance);
+        device_call_leave(&call);
     }
 }
 
@@ -267,9 +270,10 @@ void
 instance_reset(Instance *instance, uint32_t kind)
 {
     if (instance->life.reset != NULL) {
-        lock_instance(instance);
+        DeviceCall call;
+        lock_instance(instance, &call);
         instance->life.reset(instance->self, kind);
-        unlock_instance(instance);
+        device_call_leave(&call);
     }
     host_irq_reset(instance);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bp.block/1 for a SERIAL consumer: completions and events come under the consumer's lock, and drain()
  * lets go of that lock while it waits for them. */
+#include "base/device_call.h"
 #include "plugin/args.h"
 #include "plugin/peer.h"
 
@@ -20,26 +21,33 @@ typedef struct {
     void *opaque;
 } BlockQueue;
 
+/* A loop's thread is inside no device when a backend calls, so it always gets the lock. */
+static void
+enter(Instance *consumer, DeviceCall *call)
+{
+    (void)device_call_enter(call, consumer->loop_lock, NULL);
+}
+
 static void
 queue_complete(void *opaque, const struct bp_block_completion *completions, uint32_t count)
 {
     BlockQueue *queue = opaque;
-    GMutex *lock = queue->shim->consumer->loop_lock;
+    DeviceCall call;
 
-    g_mutex_lock(lock);
+    enter(queue->shim->consumer, &call);
     queue->client.complete(queue->opaque, completions, count);
-    g_mutex_unlock(lock);
+    device_call_leave(&call);
 }
 
 static void
 queue_event(void *opaque, uint32_t event)
 {
     BlockQueue *queue = opaque;
-    GMutex *lock = queue->shim->consumer->loop_lock;
+    DeviceCall call;
 
-    g_mutex_lock(lock);
+    enter(queue->shim->consumer, &call);
     queue->client.event(queue->opaque, event);
-    g_mutex_unlock(lock);
+    device_call_leave(&call);
 }
 
 static int32_t

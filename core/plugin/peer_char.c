@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bp.char/1 for a SERIAL consumer: what arrives comes under the consumer's lock. */
+#include "base/device_call.h"
 #include "plugin/args.h"
 #include "plugin/peer.h"
 
@@ -14,44 +15,55 @@ typedef struct {
     void *opaque;
 } CharShim;
 
+/* A loop's thread is inside no device when a backend calls, so it always gets the lock. */
+static void
+enter(Instance *consumer, DeviceCall *call)
+{
+    (void)device_call_enter(call, consumer->loop_lock, NULL);
+}
+
 static void
 client_receive(void *opaque, const uint8_t *data, uint32_t length)
 {
     CharShim *shim = opaque;
+    DeviceCall call;
 
-    g_mutex_lock(shim->consumer->loop_lock);
+    enter(shim->consumer, &call);
     shim->client.receive(shim->opaque, data, length);
-    g_mutex_unlock(shim->consumer->loop_lock);
+    device_call_leave(&call);
 }
 
 static void
 client_writable(void *opaque)
 {
     CharShim *shim = opaque;
+    DeviceCall call;
 
-    g_mutex_lock(shim->consumer->loop_lock);
+    enter(shim->consumer, &call);
     shim->client.writable(shim->opaque);
-    g_mutex_unlock(shim->consumer->loop_lock);
+    device_call_leave(&call);
 }
 
 static void
 client_event(void *opaque, uint32_t event)
 {
     CharShim *shim = opaque;
+    DeviceCall call;
 
-    g_mutex_lock(shim->consumer->loop_lock);
+    enter(shim->consumer, &call);
     shim->client.event(shim->opaque, event);
-    g_mutex_unlock(shim->consumer->loop_lock);
+    device_call_leave(&call);
 }
 
 static void
 client_lines(void *opaque, uint32_t lines)
 {
     CharShim *shim = opaque;
+    DeviceCall call;
 
-    g_mutex_lock(shim->consumer->loop_lock);
+    enter(shim->consumer, &call);
     shim->client.lines(shim->opaque, lines);
-    g_mutex_unlock(shim->consumer->loop_lock);
+    device_call_leave(&call);
 }
 
 static int32_t
