@@ -136,7 +136,7 @@ test_cancelled_requests_still_complete_and_the_others_are_untouched(void **state
         struct rig rig;
 
         rig_open(&rig, MIB,
-                 engine == 0 ? "cache = \"none\";"
+                 engine == 0 ? "cache = \"none\"; threads = 2;"
                              : "cache = \"none\"; aio = \"threads\"; threads = 2;");
         rig_image(&rig)->offset_align = 4096;
         ops = th_table(rig.instance, BP_BLOCK_ID);
