@@ -98,7 +98,7 @@ parse(const SourceText *source, ErrorList *errors)
 Node *
 description_read(const char *path, ErrorList *errors)
 {
-    g_auto(SourceText) source = {NULL, NULL};
+    g_auto(SourceText) source = {0};
 
     return source_text_read(&source, path, errors) ? parse(&source, errors) : NULL;
 }
@@ -118,7 +118,7 @@ description_read_value(const char *text, const char *name, const char *file)
 {
     g_autoptr(ErrorList) ignored = error_list_new();
     g_autofree char *assignment = g_strdup_printf("value = %s\n;", text);
-    g_auto(SourceText) source = {NULL, NULL};
+    g_auto(SourceText) source = {0};
 
     if (!source_text_from_string(&source, assignment, file, ignored)) {
         return NULL;

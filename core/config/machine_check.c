@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "config/description.h"
 #include "config/schema.h"
+#include "kvm/cpu_features.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,6 +60,18 @@ check_rtc(const Node *machine, ErrorList *errors)
                        "\"%s\" is none of \"utc\", \"localtime\" and dates such as "
                        "\"2026-11-22T10:00:00\"",
                        text);
+    }
+}
+
+static void
+check_cpu(const Node *machine, ErrorList *errors)
+{
+    const Node *cpu = node_child(machine, "cpu");
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GArray) changes = cpu_features_parse(node_text(cpu, "host"), &error);
+
+    if (changes == NULL) {
+        error_list_add(errors, cpu->file, cpu->line, "machine.cpu", "%s", error->message);
     }
 }
 
@@ -186,6 +199,7 @@ machine_check(MachinePlan *plan, ErrorList *errors)
     check_memory(plan->machine, errors);
     check_uuid(plan->machine, errors);
     check_rtc(plan->machine, errors);
+    check_cpu(plan->machine, errors);
     check_order(plan, node_child(boot, "order"), errors);
     check_direct_boot(boot, errors);
     check_file(boot, "firmware", errors);

@@ -266,10 +266,6 @@ scan_text(SourceText *source, const char *text, const char *file, const FileFram
 
     g_array_append_val(source->lines, place);
     while (*scanner.at != '\0' && !scanner.failed) {
-        if (source->text->len > SOURCE_TEXT_MAX) {
-            fail(&scanner, scanner.line, "the description is larger than 16 MiB with its includes");
-            break;
-        }
         scan_token(&scanner, text);
     }
     return !scanner.failed;
@@ -316,6 +312,18 @@ find_cycle(const FileFrame *frame, const struct stat *st)
     return NULL;
 }
 
+/* Few files that include each other often, or are large, must not fill the memory. */
+static const char *
+count_file(SourceText *source, gsize length)
+{
+    source->bytes += length;
+    source->files++;
+    if (source->bytes > SOURCE_TOTAL_MAX) {
+        return "the description is larger than 4 MiB with its includes";
+    }
+    return source->files > SOURCE_FILES_MAX ? "the description includes more than 256 files" : NULL;
+}
+
 static unsigned
 line_of(const char *text, const char *at)
 {
@@ -343,6 +351,7 @@ read_file(SourceText *source, const char *path, const FileFrame *parent, SourceP
     }
     const char *problem = find_cycle(parent, &st);
     problem = problem != NULL ? problem : load(fd, &text, &length);
+    problem = problem != NULL ? problem : count_file(source, length);
     if (problem != NULL) {
         error_list_add(errors, named_at.file, named_at.line, NULL, "cannot read \"%s\": %s", path,
                        problem);

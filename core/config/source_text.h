@@ -11,11 +11,11 @@
 #include <glib.h>
 #include <stdbool.h>
 
-#define SOURCE_FILE_MAX (1u << 20)  /* bytes of one file */
-#define SOURCE_TEXT_MAX (16u << 20) /* bytes of all, so that includes cannot multiply without end  \
-                                     */
-#define SOURCE_DEPTH_MAX   16       /* files that include each other */
-#define SOURCE_NESTING_MAX 32       /* groups and lists within each other */
+#define SOURCE_FILE_MAX    (1u << 20) /* bytes of one file */
+#define SOURCE_TOTAL_MAX   (4u << 20) /* bytes of all: includes cannot multiply without end */
+#define SOURCE_FILES_MAX   256        /* files, each as often as it is included */
+#define SOURCE_DEPTH_MAX   16         /* files that include each other */
+#define SOURCE_NESTING_MAX 32         /* groups and lists within each other */
 
 typedef struct {
     const char *file; /* interned */
@@ -25,6 +25,8 @@ typedef struct {
 typedef struct {
     GString *text;
     GArray *lines; /* SourcePlace of line i + 1 */
+    size_t bytes;  /* read from files so far */
+    unsigned files;
 } SourceText;
 
 /* False after adding to errors. */

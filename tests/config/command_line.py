@@ -169,15 +169,17 @@ class CommandLine(unittest.TestCase):
             self.assertEqual(run('check', '4.cfg', cwd=directory).returncode, 0)
 
     def test_includes_cannot_multiply_without_end(self):
-        with tempfile.TemporaryDirectory() as directory:
-            for depth in range(8):
-                with open(f'{directory}/{depth}.cfg', 'w', encoding='utf-8') as file:
-                    file.write('# x\n' * 1000 + f'@include "{depth + 1}.cfg"\n' * 16)
-            with open(f'{directory}/8.cfg', 'w', encoding='utf-8') as file:
-                file.write('# nothing\n')
-            done = run('check', '0.cfg', cwd=directory)
+        for content, message in (('# nothing\n', 'includes more than 256 files'),
+                                 ('# x\n' * 50000, 'larger than 4 MiB with its includes')):
+            with tempfile.TemporaryDirectory() as directory:
+                for depth in range(8):
+                    with open(f'{directory}/{depth}.cfg', 'w', encoding='utf-8') as file:
+                        file.write(f'@include "{depth + 1}.cfg"\n' * 16)
+                with open(f'{directory}/8.cfg', 'w', encoding='utf-8') as file:
+                    file.write(content)
+                done = run('check', '0.cfg', cwd=directory)
             self.assertEqual(done.returncode, 2)
-            self.assertIn('larger than 16 MiB with its includes', done.stderr)
+            self.assertIn(message, done.stderr)
 
     def test_endless_files_are_refused(self):
         for file in ('/dev/zero', '/dev/urandom'):
