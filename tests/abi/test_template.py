@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""backplane sdk new: each kind of plugin, made outside this tree and built from the installed SDK alone,
+by gcc and by clang, passes its own test and `backplane sdk check`. Speaks TAP.
+
+usage: test_template.py BACKPLANE BUILD_DIR"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+KINDS = ["pci-device", "isa-device", "block-backend", "char-backend"]
+
+
+def run(command, cwd, env):
+    result = subprocess.run(command, cwd=cwd, env=env, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True)
+    if result.returncode != 0:
+        raise RuntimeError("%s\n%s" % (" ".join(command), result.stdout[-4000:]))
+    return result.stdout
+
+
+def find_pkgconfig(root):
+    for folder, _, files in os.walk(root):
+        if "backplane-sdk.pc" in files:
+            return folder
+    raise RuntimeError("meson install put no backplane-sdk.pc under " + root)
+
+
+def build(backplane, kind, compiler, work, env):
+    name = "demo-" + kind
+    folder = os.path.join(work, compiler)
+    os.makedirs(folder, exist_ok=True)
+    run([backplane, "sdk", "new", name, "--kind=" + kind, "--directory=" + folder], folder, env)
+    env = dict(env, CC=compiler)
+    project = os.path.join(folder, name)
+    run(["meson", "setup", "build"], project, env)
+    run(["meson", "compile", "-C", "build"], project, env)
+    run(["meson", "test", "-C", "build"], project, env)
+    run([backplane, "sdk", "check", "build/%s.so" % name], project, env)
+    run([backplane, "plugins", "./build/%s.so" % name], project, env)
+
+
+def check_in_tree(backplane, work, env):
+    """In a source root the plugin becomes a folder and a line of the list, in order."""
+    root = os.path.join(work, "tree")
+    os.makedirs(os.path.join(root, "plugins"))
+    os.makedirs(os.path.join(root, "sdk/include/backplane"))
+    open(os.path.join(root, "sdk/include/backplane/abi.h"), "w").close()
+    listing = os.path.join(root, "plugins/meson.build")
+    with open(listing, "w") as out:
+        out.write("all_plugins = [\n  'block-null',\n  'serial',\n]\nwanted = 1\n")
+    run([backplane, "sdk", "new", "my-card", "--kind=pci-device"], root, env)
+    with open(listing) as lines:
+        text = lines.read()
+    if text != "all_plugins = [\n  'block-null',\n  'my-card',\n  'serial',\n]\nwanted = 1\n":
+        raise RuntimeError("the list is now: " + text)
+    if sorted(os.listdir(os.path.join(root, "plugins/my-card"))) != [
+            "meson.build", "my-card.c", "my-card.md", "test_my-card.c"]:
+        raise RuntimeError("unexpected files")
+
+
+def check_errors(backplane, work, env):
+    for arguments, text in [
+            (["Bad_Name", "--kind=pci-device"], "cannot be a plugin's name"),
+            (["good", "--kind=pci-devcie"], 'did you mean "pci-device"'),
+            (["good"], "it takes a NAME and --kind"),
+            (["tree", "--kind=isa-device"], "cannot make the folder"),
+            (["good", "--kind=isa-device", "--directory=/nonexistent"], "cannot make the folder")]:
+        result = subprocess.run([backplane, "sdk", "new"] + arguments, cwd=work, env=env,
+                                capture_output=True, text=True)
+        if result.returncode != 2 or text not in result.stderr:
+            raise RuntimeError("%s: status %d, %s" % (arguments, result.returncode, result.stderr))
+
+
+def main():
+    backplane, build_dir = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+    compilers = [c for c in ("gcc", "clang") if shutil.which(c)]
+    cases = [(kind, compiler) for kind in KINDS for compiler in compilers]
+    failed = 0
+    print("1..%d" % (len(cases) + 3))
+    with tempfile.TemporaryDirectory() as work:
+        stage = os.path.join(work, "stage")
+        env = dict(os.environ)
+        env.pop("CC", None)
+        steps = [("the SDK installs", lambda: run(
+            ["meson", "install", "-C", build_dir, "--no-rebuild", "--quiet", "--destdir", stage],
+            work, env))]
+        for kind, compiler in cases:
+            steps.append(("%s builds and passes with %s" % (kind, compiler),
+                          lambda k=kind, c=compiler: build(backplane, k, c, work, env)))
+        steps.append(("in a source root a line of the list is added",
+                      lambda: check_in_tree(backplane, work, env)))
+        steps.append(("mistakes are explained", lambda: check_errors(backplane, work, env)))
+        for number, (title, step) in enumerate(steps, 1):
+            try:
+                step()
+                print("ok %d - %s" % (number, title), flush=True)
+            except RuntimeError as error:
+                failed += 1
+                print("not ok %d - %s" % (number, title))
+                for line in str(error).splitlines():
+                    print("# " + line, flush=True)
+            if number == 1 and not failed:
+                env["PKG_CONFIG_PATH"] = find_pkgconfig(stage)
+                env["PKG_CONFIG_SYSROOT_DIR"] = stage
+    return 1 if failed else 0
+
+
+sys.exit(main())
