@@ -7,6 +7,7 @@
 #include "loop/loop_internal.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #define THREAD_STACK_BYTES ((size_t)512 * 1024)
+#define FAILURES_MAX       1000 /* of the engine in a row, for one descriptor */
 #define THREAD_NAME_BYTES  16 /* the kernel's limit, with the NUL */
 
 /* ---- engines ---- */
@@ -350,20 +352,38 @@ loop_drain(Loop *loop)
     g_mutex_unlock(&loop->lock);
 }
 
+/* The engine could not say what is ready. io_uring does so without a lasting reason, for example when
+ * a terminal's attributes change while it is watched: ask poll(2), and give up only if that refuses, or
+ * after the engine has failed too often in a row. */
+static bool
+recover_locked(const Loop *loop, LoopFd *source, uint32_t *events)
+{
+    struct pollfd request = {.fd = source->fd, .events = (short)source->events};
+    if (poll(&request, 1, 0) < 0 || (request.revents & POLLNVAL) != 0 ||
+        ++source->failures > FAILURES_MAX) {
+        log_error("loop", "%s: descriptor %d cannot be watched", loop->name, source->fd);
+        return false;
+    }
+    *events = (uint32_t)request.revents;
+    return true;
+}
+
 static void
 run_ready_locked(Loop *loop, const LoopReady *ready)
 {
     LoopFd *source = g_hash_table_lookup(loop->fds, GSIZE_TO_POINTER(ready->id));
+    uint32_t reported = ready->events;
     if (!source) {
         return; /* removed or modified since */
     }
-    if (ready->events == 0) {
-        log_error("loop", "%s: descriptor %d cannot be watched", loop->name, source->fd);
+    if (reported != 0) {
+        source->failures = 0;
+    } else if (!recover_locked(loop, source, &reported)) {
         return;
     }
     loop->ops->reported(loop->engine, source);
     /* Another callback of this turn may have asked for less. */
-    uint32_t events = ready->events & (source->events | EPOLLERR | EPOLLHUP);
+    uint32_t events = reported & (source->events | EPOLLERR | EPOLLHUP);
     if (events == 0 || source->events == 0) {
         return;
     }

@@ -59,6 +59,7 @@ struct LoopFd {
     int own_fd;  /* epoll: a duplicate, when fd is watched by another source; else -1 */
     bool armed;  /* watched now */
     bool queued; /* io_uring: waits for prepare() */
+    unsigned failures; /* io_uring: reports in a row that were errors */
     bool always; /* epoll: a file that cannot be polled is always ready */
 };
 

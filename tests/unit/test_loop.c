@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define MS         UINT64_C(1000000)
@@ -250,6 +251,36 @@ test_two_sources_on_one_descriptor_are_both_reported(void **state)
     event_wait(&fixture->event, 2);
     loop_fd_remove(reader);
     loop_fd_remove(fixture->fd_source);
+}
+
+/* io_uring reports an error when a terminal's attributes change under its poll. */
+static void
+test_terminal_that_changes_its_mode_is_still_reported(void **state)
+{
+    Fixture *fixture = fixture_of(state);
+    struct termios attributes;
+    int terminal;
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    assert_true(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    terminal = open(ptsname(master), O_RDWR | O_NOCTTY);
+    assert_true(terminal >= 0 && tcgetattr(terminal, &attributes) == 0);
+    LoopFd *source =
+        loop_fd_add(fixture->loop, terminal, EPOLLIN, NULL, read_one_byte, fixture);
+    /* A byte first: the poll is armed when it has been seen. */
+    cfmakeraw(&attributes);
+    assert_int_equal(tcsetattr(terminal, TCSANOW, &attributes), 0);
+    assert_int_equal(write(master, "a", 1), 1);
+    event_wait(&fixture->event, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        loop_call(fixture->loop, nothing, NULL);
+        assert_int_equal(tcsetattr(terminal, TCSANOW, &attributes), 0);
+        loop_call(fixture->loop, nothing, NULL);
+        assert_int_equal(write(master, "b", 1), 1);
+        event_wait(&fixture->event, i + 2);
+    }
+    loop_fd_remove(source);
+    (void)close(terminal);
+    (void)close(master);
 }
 
 static void
@@ -855,6 +886,7 @@ main(void)
         BOTH(test_modify_from_callback_and_from_elsewhere_takes_effect),
         BOTH(test_descriptor_that_wants_nothing_is_silent_even_after_hangup),
         BOTH(test_two_sources_on_one_descriptor_are_both_reported),
+        BOTH(test_terminal_that_changes_its_mode_is_still_reported),
         BOTH(test_regular_file_is_always_ready),
         BOTH(test_callback_may_remove_its_own_source),
         BOTH(test_removal_without_lock_waits_for_the_callback),
