@@ -21,7 +21,7 @@ ata_geometry_default(const struct ata_disk *disk, uint32_t *cylinders, uint32_t 
     }
     *heads = DEFAULT_HEADS;
     *sectors = DEFAULT_SECTORS;
-    c = disk->native_sectors / (DEFAULT_HEADS * DEFAULT_SECTORS);
+    c = disk->native_sectors / DEFAULT_HEADS / DEFAULT_SECTORS;
     *cylinders = c > MAX_CYLINDERS ? MAX_CYLINDERS : c < 2 ? 2 : (uint32_t)c;
 }
 

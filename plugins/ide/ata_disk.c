@@ -169,7 +169,7 @@ initialize_parameters(struct ata_disk *disk, uint8_t argument)
         ata_disk_abort(disk, ATA_ABRT);
         return;
     }
-    cylinders = disk->native_sectors / (heads * sectors);
+    cylinders = disk->native_sectors / heads / sectors;
     settings->cylinders = (uint16_t)(cylinders > UINT16_MAX ? UINT16_MAX : cylinders);
     settings->heads = (uint8_t)heads;
     settings->sectors = (uint8_t)sectors;

@@ -10,9 +10,10 @@
 #include "ide.h"
 
 #define ATA_BUFFER_SECTORS 256u /* arena buffer: the longest LBA28 command */
-#define ATA_BUFFER_BYTES   (ATA_BUFFER_SECTORS * ATA_SECTOR)
+#define ATA_BUFFER_BYTES   131072u
 #define ATA_MAX_MULTIPLE   16u
-#define ATA_TRIM_BLOCKS    64u /* IDENTIFY word 105 */
+#define ATA_TRIM_BLOCKS    64u   /* IDENTIFY word 105 */
+#define ATA_TRIM_RANGES    4096u /* in so many blocks */
 #define ATA_SG_PIECES      1024u
 
 /* Error policy. The order is that of the option's choices. */

@@ -125,10 +125,10 @@ static uint64_t
 standby_seconds(uint8_t value)
 {
     if (value <= 240) {
-        return value * 5u;
+        return value * UINT64_C(5);
     }
     if (value <= 251) {
-        return (value - 240u) * 1800u;
+        return (value - UINT64_C(240)) * 1800;
     }
     return value == 252 ? 21 * 60 : value == 253 ? 8 * 3600 : value == 254 ? 0 : 21 * 60 + 15;
 }

@@ -156,8 +156,7 @@ ata_identify(const struct ata_disk *disk, uint8_t *page)
     put_medium(disk, &id);
     id.w[222] = 0x0002; /* parallel, ATA/ATAPI-7 */
     for (uint32_t i = 0; i < 256; i++) {
-        page[2 * i] = (uint8_t)id.w[i];
-        page[2 * i + 1] = (uint8_t)(id.w[i] >> 8);
+        bp_store_le(page + (size_t)2 * i, 2, id.w[i]);
     }
     page[510] = 0xa5; /* the checksum is valid */
     for (uint32_t i = 0; i < 511; i++) {

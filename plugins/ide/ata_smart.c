@@ -62,7 +62,7 @@ read_data(const struct ata_disk *disk, uint8_t *page)
 {
     bp_store_le(page, 2, 1); /* revision of the structure */
     for (uint32_t i = 0; i < BP_ARRAY_LENGTH(attributes); i++) {
-        uint8_t *entry = page + 2 + 12 * i;
+        uint8_t *entry = page + 2 + (size_t)12 * i;
         entry[0] = attributes[i].id;
         entry[1] = attributes[i].flags;
         entry[3] = 100; /* now */
@@ -86,8 +86,9 @@ read_thresholds(uint8_t *page)
 {
     bp_store_le(page, 2, 1);
     for (uint32_t i = 0; i < BP_ARRAY_LENGTH(attributes); i++) {
-        page[2 + 12 * i] = attributes[i].id;
-        page[2 + 12 * i + 1] = attributes[i].threshold;
+        uint8_t *entry = page + 2 + (size_t)12 * i;
+        entry[0] = attributes[i].id;
+        entry[1] = attributes[i].threshold;
     }
 }
 
@@ -98,7 +99,7 @@ read_selftest_log(const struct ata_disk *disk, uint8_t *page)
 
     bp_store_le(page, 2, 1);
     for (uint32_t i = 0; i < SELFTESTS && i < count; i++) {
-        uint8_t *entry = page + 2 + 24 * i;
+        uint8_t *entry = page + 2 + (size_t)24 * i;
         entry[0] = disk->selftest_log[i];
         entry[1] = 0; /* completed without error */
         bp_store_le(entry + 2, 2, power_on_hours(disk));
@@ -113,8 +114,8 @@ read_log(const struct ata_disk *disk, uint8_t number, uint8_t *page)
     switch (number) {
     case LOG_DIRECTORY:
         bp_store_le(page, 2, 1);
-        page[2 * LOG_ERRORS] = 1; /* pages of each */
-        page[2 * LOG_SELFTESTS] = 1;
+        bp_store_le(page + LOG_ERRORS * sizeof(uint16_t), 2, 1); /* pages of each */
+        bp_store_le(page + LOG_SELFTESTS * sizeof(uint16_t), 2, 1);
         return 1;
     case LOG_ERRORS:
         page[0] = 1; /* version; no error was ever logged */

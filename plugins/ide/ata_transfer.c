@@ -473,21 +473,25 @@ request_done(struct ata_disk *disk)
     }
 }
 
+static void
+zero_in_place(struct ata_disk *disk)
+{
+    const struct ide_sg *sg = &disk->io.sg;
+
+    (void)bp_iovec_fill(sg->iov, sg->count, 0, 0, sg->bytes);
+    mark_dirty(disk);
+}
+
 /* A bad sector read with the policy "ignore" reads as zeroes. */
 static void
 ignore_error(struct ata_disk *disk)
 {
     struct ata_transfer *t = &disk->transfer;
 
-    if (t->op == BP_BLOCK_READ) {
-        if (is_dma(t->kind) && !t->bounced) {
-            for (uint32_t i = 0; i < disk->io.sg.count; i++) {
-                memset(disk->io.sg.iov[i].base, 0, disk->io.sg.iov[i].length);
-            }
-            mark_dirty(disk);
-        } else {
-            memset(disk->io.buffer_iov.base, 0, disk->io.buffer_iov.length);
-        }
+    if (t->op == BP_BLOCK_READ && is_dma(t->kind) && !t->bounced) {
+        zero_in_place(disk);
+    } else if (t->op == BP_BLOCK_READ) {
+        memset(disk->io.buffer_iov.base, 0, disk->io.buffer_iov.length);
     }
     t->limit = UINT32_MAX;
     request_done(disk);

@@ -19,6 +19,7 @@
 #define BM_STATUS_DRIVES 0x60u /* "drive n DMA capable": firmware's notes */
 
 #define BM_PORTS       8u /* of one channel */
+#define BM_ALL_PORTS   16u
 #define BM_TABLE_LIMIT 0x10000u
 #define PRD_EOT        0x80000000u
 
@@ -331,7 +332,7 @@ bus_master_read(void *opaque, uint64_t offset, uint32_t width)
     struct ide *ide = opaque;
     uint64_t value = 0;
 
-    for (uint32_t i = 0; i < width && offset + i < BM_PORTS * IDE_CHANNELS; i++) {
+    for (uint32_t i = 0; i < width && offset + i < BM_ALL_PORTS; i++) {
         uint32_t at = (uint32_t)offset + i;
         uint64_t byte = read_byte(&ide->channels[at / BM_PORTS].bm, at % BM_PORTS);
         value |= byte << (8 * i);
@@ -344,7 +345,7 @@ bus_master_write(void *opaque, uint64_t offset, uint32_t width, uint64_t value)
 {
     struct ide *ide = opaque;
 
-    for (uint32_t i = 0; i < width && offset + i < BM_PORTS * IDE_CHANNELS; i++) {
+    for (uint32_t i = 0; i < width && offset + i < BM_ALL_PORTS; i++) {
         uint32_t at = (uint32_t)offset + i;
         write_byte(&ide->channels[at / BM_PORTS], at % BM_PORTS, (uint8_t)(value >> (8 * i)));
     }
@@ -365,7 +366,7 @@ ide_bus_master_declare(struct ide *ide)
         .space = BP_SPACE_BAR,
         .bar = 4,
         .widths = BP_WIDTH_1 | BP_WIDTH_2 | BP_WIDTH_4,
-        .length = BM_PORTS * IDE_CHANNELS,
+        .length = BM_ALL_PORTS,
         .ops = &bus_master_ops,
         .opaque = ide,
     };

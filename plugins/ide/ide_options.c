@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Order: ATA_ON_ERROR_... */
@@ -124,28 +125,31 @@ take_string(struct ide *ide, const struct bp_node *group, const char *name, char
     return 0;
 }
 
+/* 16 hexadecimal digits, maybe after "0x"; 0 if they are something else. */
+static uint64_t
+parse_wwn(const char *text)
+{
+    const char *digits = strncmp(text, "0x", 2) == 0 ? text + 2 : text;
+
+    if (strlen(digits) != 16 || strspn(digits, "0123456789abcdefABCDEF") != 16) {
+        return 0;
+    }
+    return strtoull(digits, NULL, 16);
+}
+
 static int32_t
 take_wwn(struct ide *ide, const struct bp_node *group, struct ata_options *options)
 {
     const char *text = bp_option_str(&ide->host, group, "wwn", NULL);
-    const char *digits = text;
-    uint64_t value = 0;
 
     if (text == NULL) {
         return 0;
     }
-    if (digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'X')) {
-        digits += 2;
-    }
-    for (uint32_t i = 0; i < 16 && isxdigit((unsigned char)digits[i]); i++) {
-        int c = tolower((unsigned char)digits[i]);
-        value = value << 4 | (uint64_t)(isdigit(c) ? c - '0' : c - 'a' + 10);
-    }
-    if (strlen(digits) != 16 || strspn(digits, "0123456789abcdefABCDEF") != 16 || value == 0) {
+    options->wwn = parse_wwn(text);
+    if (options->wwn == 0) {
         return bp_fail(&ide->host, -EINVAL, bp_option(&ide->host, group, "wwn"),
                        "\"%s\" is not 16 hexadecimal digits", text);
     }
-    options->wwn = value;
     return 0;
 }
 

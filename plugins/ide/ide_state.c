@@ -67,8 +67,8 @@ static const struct bp_state_field disk_fields[] = {
     D(0x25, transfer.left, 65536),
     D(0x26, transfer.limit, 0),
     D(0x27, transfer.block, ATA_MAX_MULTIPLE),
-    D(0x28, transfer.chunk, ATA_TRIM_BLOCKS * 64),
-    D(0x29, transfer.filled, ATA_TRIM_BLOCKS * 64),
+    D(0x28, transfer.chunk, ATA_TRIM_RANGES),
+    D(0x29, transfer.filled, ATA_TRIM_RANGES),
     D(0x2a, transfer.taken, ATA_BUFFER_SECTORS),
     D(0x30, sectors, 0),
     D(0x31, kept_sectors, 0),
@@ -191,7 +191,7 @@ check_transfer(const struct ata_disk *disk)
         return -EINVAL;
     }
     if (t->kind == ATA_T_TRIM &&
-        (t->chunk > ATA_TRIM_BLOCKS * 64 || t->left > ATA_TRIM_BLOCKS || t->filled > t->chunk ||
+        (t->chunk > ATA_TRIM_RANGES || t->left > ATA_TRIM_BLOCKS || t->filled > t->chunk ||
          ((t->flags & ATA_TF_RANGES) &&
           (t->lba > disk->native_sectors || t->limit > disk->native_sectors - t->lba)))) {
         return -EINVAL;
@@ -236,10 +236,8 @@ take_object(const struct table *table, uint32_t base, void *object, const void *
         if (mine == 1) {
             (void)bp_state_take_record(table->fields, table->count, object, &record);
             found++;
-        } else if (buffer != NULL && record.tag == base + TAG_BUFFER) {
-            if (record.length != ATA_BUFFER_BYTES + ATA_SECTOR) {
-                return -EINVAL;
-            }
+        } else if (record.tag == base + TAG_BUFFER &&
+                   record.length == ATA_BUFFER_BYTES + ATA_SECTOR) {
             *buffer = record.data;
         }
     }
@@ -303,12 +301,13 @@ static int32_t
 load_channel(struct ide_channel *channel, const void *data, uint64_t length, uint32_t apply)
 {
     struct ide_channel trial = *channel;
+    const uint8_t *buffer = NULL; /* a channel has none */
     struct table table;
     uint32_t base = CHANNEL_BASE + (channel->number << OBJECT_SHIFT);
     int32_t r;
 
     table_make(&table, channel_fields, BP_ARRAY_LENGTH(channel_fields), base);
-    r = take_object(&table, base, &trial, data, length, NULL);
+    r = take_object(&table, base, &trial, data, length, &buffer);
     if (r == 0 && apply) {
         *channel = trial;
         channel->line = 0; /* after_restore() drives it anew */
