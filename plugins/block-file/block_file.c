@@ -36,8 +36,7 @@ open_queue(struct block_file *file, struct queue **ret_queue,
     int32_t result;
 
     if (file->engine != ENGINE_THREADS) {
-        result = queue_new(ret_queue, &file->services, &file->image, &file->pool,
-                           file->next_queue_id, args, 1);
+        result = queue_new(ret_queue, &file->pool, file->next_queue_id, args, 1);
         if (file->engine == ENGINE_RING || !is_refused(result)) {
             return result;
         }
@@ -45,8 +44,7 @@ open_queue(struct block_file *file, struct queue **ret_queue,
                 file->threads);
         file->engine = ENGINE_THREADS;
     }
-    return queue_new(ret_queue, &file->services, &file->image, &file->pool, file->next_queue_id,
-                     args, 0);
+    return queue_new(ret_queue, &file->pool, file->next_queue_id, args, 0);
 }
 
 static int32_t

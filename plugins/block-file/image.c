@@ -2,9 +2,38 @@
 #include "image.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define TEXT_MAX 1024 /* what bp_fail() shows */
+
+int32_t
+image_fail(const struct image *image, int32_t code, const char *option, const char *format, ...)
+{
+    char text[TEXT_MAX];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    return bp_fail(image->services, code, bp_option(image->services, image->options, option), "%s",
+                   text);
+}
+
+const char *
+image_text(const struct image *image, const char *option)
+{
+    return bp_option_str(image->services, image->options, option, "");
+}
+
+uint64_t
+image_number(const struct image *image, const char *option)
+{
+    return bp_option_u64(image->services, image->options, option, 0);
+}
 
 static uint64_t
 round_up(uint64_t value, uint64_t to)

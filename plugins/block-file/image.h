@@ -57,12 +57,11 @@ struct image {
 };
 
 /* Tells why create() fails, pointing at an option; returns code. */
-#define image_fail(image, code, option, ...)                                                       \
-    bp_fail((image)->services, (code), bp_option((image)->services, (image)->options, (option)),   \
-            __VA_ARGS__)
+int32_t image_fail(const struct image *image, int32_t code, const char *option, const char *format,
+                   ...) BP_PRINTF(4, 5);
 /* Values of options; the core has checked their types and filled in the defaults. */
-#define image_text(image, option)   bp_option_str((image)->services, (image)->options, (option), "")
-#define image_number(image, option) bp_option_u64((image)->services, (image)->options, (option), 0)
+const char *image_text(const struct image *image, const char *option);
+uint64_t image_number(const struct image *image, const char *option);
 
 /* Opens as the instance's options say. On failure the user was told why, and nothing is open.
  * Returns 0 or a negative errno. */

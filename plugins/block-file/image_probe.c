@@ -86,40 +86,45 @@ try_direct_reads(const struct image *image)
     return align;
 }
 
+/* What the kernel says about direct I/O, since 6.1 for files, 6.11 for devices. Returns 0, -EINVAL:
+ * it says that there is none, -ENOTSUP: it does not say. */
+static int32_t
+ask_direct(struct image *image)
+{
+#ifdef STATX_DIOALIGN
+    struct statx status;
+
+    memset(&status, 0, sizeof(status));
+    if (statx(image->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) != 0 ||
+        (status.stx_mask & STATX_DIOALIGN) == 0) {
+        return -ENOTSUP;
+    }
+    if (status.stx_dio_offset_align == 0) {
+        return -EINVAL;
+    }
+    image->offset_align = power_of_two(status.stx_dio_offset_align, 4096);
+    image->memory_align = power_of_two(status.stx_dio_mem_align, 4096);
+    return 0;
+#else
+    return -ENOTSUP;
+#endif
+}
+
 /* Returns 0, or -EINVAL: no direct I/O. */
 static int32_t
 probe_direct(struct image *image)
 {
-    int sector = 0;
+    int32_t result = ask_direct(image);
 
-    image->offset_align = 0;
-#ifdef STATX_DIOALIGN
-    {
-        struct statx status;
-
-        memset(&status, 0, sizeof(status));
-        if (statx(image->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) == 0 &&
-            (status.stx_mask & STATX_DIOALIGN) != 0) {
-            if (status.stx_dio_offset_align == 0) {
-                return -EINVAL;
-            }
-            image->offset_align = power_of_two(status.stx_dio_offset_align, 4096);
-            image->memory_align = power_of_two(status.stx_dio_mem_align, 4096);
-        }
-    }
-#endif
-    if (image->offset_align == 0) {
-        if (image->is_device && ioctl(image->fd, BLKSSZGET, &sector) == 0 && sector > 0) {
-            image->offset_align = power_of_two((uint64_t)sector, 4096);
-        } else {
-            image->offset_align = try_direct_reads(image);
-        }
+    if (result == -ENOTSUP) {
+        image->offset_align = image->is_device ? image->logical_block : try_direct_reads(image);
         image->memory_align = image->offset_align;
+        result = 0;
     }
     if (image->offset_align < IMAGE_SECTOR) {
         image->offset_align = IMAGE_SECTOR; /* requests are never smaller */
     }
-    return 0;
+    return result;
 }
 
 static void

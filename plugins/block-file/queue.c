@@ -376,26 +376,35 @@ mark_cancelled(struct request *request, uint64_t user, uint64_t *ret_mark)
     return atomic_compare_exchange_strong(&request->mark, &mark, mark | MARK_CANCEL);
 }
 
-void
-queue_cancel(struct queue *queue, uint64_t user)
+/* Marks the requests and asks the kernel for them. Returns how many there were. */
+static uint32_t
+cancel_in_flight(struct queue *queue, uint64_t user)
 {
-    struct request *request;
     uint32_t i, hits = 0;
     uint64_t mark;
 
     for (i = 0; i < queue->depth; i++) {
-        if (mark_cancelled(&queue->requests[i], user, &mark)) {
-            hits++;
-            if (queue->ring != NULL && user != UINT64_MAX) {
-                ring_cancel(queue->ring, make_tag(i, mark));
-            }
+        if (!mark_cancelled(&queue->requests[i], user, &mark)) {
+            continue;
+        }
+        hits++;
+        if (queue->ring != NULL && user != UINT64_MAX) {
+            ring_cancel(queue->ring, make_tag(i, mark));
         }
     }
-    if (hits == 0) {
-        return;
-    }
-    if (queue->ring != NULL && user == UINT64_MAX) {
+    if (hits > 0 && queue->ring != NULL && user == UINT64_MAX) {
         ring_cancel(queue->ring, UINT64_MAX);
+    }
+    return hits;
+}
+
+void
+queue_cancel(struct queue *queue, uint64_t user)
+{
+    struct request *request;
+
+    if (cancel_in_flight(queue, user) == 0) {
+        return;
     }
     request = pool_take_cancelled(queue->pool, queue);
     while (request != NULL) {
@@ -506,8 +515,8 @@ open_parts(struct queue *queue, uint32_t depth, uint32_t use_ring)
 }
 
 int32_t
-queue_new(struct queue **ret_queue, const struct bp_services *services, struct image *image,
-          struct pool *pool, uint32_t id, const struct bp_block_queue_args *args, uint32_t use_ring)
+queue_new(struct queue **ret_queue, struct pool *pool, uint32_t id,
+          const struct bp_block_queue_args *args, uint32_t use_ring)
 {
     struct queue *queue;
     int32_t result;
@@ -520,8 +529,8 @@ queue_new(struct queue **ret_queue, const struct bp_services *services, struct i
         return -ENOMEM;
     }
     memset(queue, 0, sizeof(*queue));
-    queue->services = services;
-    queue->image = image;
+    queue->services = pool->services;
+    queue->image = pool->image;
     queue->pool = pool;
     queue->client = *args->client;
     queue->opaque = args->opaque;
