@@ -17,7 +17,7 @@ typedef struct {
 } Command;
 
 /* One line a command. */
-static const Command COMMANDS[] = {
+static const Command commands[] = {
     {"run", cmd_run, "FILE", "run the machine that FILE describes"},
     {"check", cmd_check, "FILE", "explain what is wrong with a description, start nothing"},
     {"show", cmd_show, "FILE", "print the resolved machine: defaults, addresses"},
@@ -25,7 +25,7 @@ static const Command COMMANDS[] = {
     {"sdk", cmd_sdk, "new|check", "begin a plugin from a template, check one that was built"},
 };
 
-#define COMMAND_COUNT (sizeof(COMMANDS) / sizeof(COMMANDS[0]))
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
 static void
 print_help(FILE *out)
@@ -35,8 +35,8 @@ print_help(FILE *out)
                 "Commands:\n",
                 out);
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        (void)fprintf(out, "  %-8s %-12s %s\n", COMMANDS[i].name, COMMANDS[i].arguments,
-                      COMMANDS[i].summary);
+        (void)fprintf(out, "  %-8s %-12s %s\n", commands[i].name, commands[i].arguments,
+                      commands[i].summary);
     }
     (void)fputs("\nOptions:\n"
                 "  -h, --help    show this help; after a command, the command's own\n"
@@ -53,7 +53,7 @@ report_unknown(const char *name)
     const char *known[COMMAND_COUNT + 1] = {NULL};
 
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        known[i] = COMMANDS[i].name;
+        known[i] = commands[i].name;
     }
     const char *nearest = nearest_name(name, known);
     (void)fprintf(stderr, "backplane: there is no command \"%s\"", name);
@@ -82,8 +82,8 @@ main(int argc, char **argv)
         return 0;
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        if (strcmp(COMMANDS[i].name, name) == 0) {
-            return COMMANDS[i].run(argc - 1, argv + 1);
+        if (strcmp(commands[i].name, name) == 0) {
+            return commands[i].run(argc - 1, argv + 1);
         }
     }
     return report_unknown(name);

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char *const FIRMWARE_PATHS[] = {
+static const char *const firmware_paths[] = {
     "/usr/share/seabios/bios-256k.bin",
     "/usr/share/qemu/bios-256k.bin",
     NULL,
@@ -114,6 +114,20 @@ check_order_element(const MachinePlan *plan, const Node *element, const char *pa
 }
 
 static void
+check_order_twice(const Node *order, unsigned index, const char *path, ErrorList *errors)
+{
+    const Node *element = node_at(order, index);
+
+    for (unsigned i = 0; i < index; i++) {
+        if (strcmp(node_text(element, ""), node_text(node_at(order, i), "")) == 0) {
+            error_list_add(errors, element->file, element->line, path,
+                           "\"%s\" is in the list already", node_text(element, ""));
+            return;
+        }
+    }
+}
+
+static void
 check_order(const MachinePlan *plan, const Node *order, ErrorList *errors)
 {
     for (unsigned i = 0; i < node_count(order); i++) {
@@ -123,13 +137,7 @@ check_order(const MachinePlan *plan, const Node *order, ErrorList *errors)
             continue; /* reported by the schema check */
         }
         check_order_element(plan, element, path, errors);
-        for (unsigned j = 0; j < i; j++) {
-            if (strcmp(node_text(element, ""), node_text(node_at(order, j), "")) == 0) {
-                error_list_add(errors, element->file, element->line, path,
-                               "\"%s\" is in the list already", node_text(element, ""));
-                break;
-            }
-        }
+        check_order_twice(order, i, path, errors);
     }
 }
 
@@ -180,7 +188,7 @@ fill_firmware(Node *boot)
         node_child(boot, "firmware") != NULL) {
         return;
     }
-    for (const char *const *path = FIRMWARE_PATHS; *path != NULL; path++) {
+    for (const char *const *path = firmware_paths; *path != NULL; path++) {
         if (access(*path, R_OK) == 0) {
             Node *node = node_new(BP_NODE_STRING, "firmware", FILE_DEFAULT, 0);
             node->text = g_strdup(*path);

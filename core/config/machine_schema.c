@@ -5,12 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-static const char *const LOOP_ENGINES[] = {"auto", "io_uring", "epoll", NULL};
-static const char *const IRQCHIPS[] = {"kernel", "split", NULL};
-static const char *const PAGE_SIZES[] = {"none", "2M", "1G", NULL};
-static const char *const RTC_CLOCKS[] = {"host", "vm", NULL};
+static const char *const loop_engines[] = {"auto", "io_uring", "epoll", NULL};
+static const char *const irqchips[] = {"kernel", "split", NULL};
+static const char *const page_sizes[] = {"none", "2M", "1G", NULL};
+static const char *const rtc_clocks[] = {"host", "vm", NULL};
 
-static const struct bp_prop RTC_PROPS[] = {
+static const struct bp_prop rtc_props[] = {
     {.name = "base",
      .type = BP_PROP_STRING,
      .def = "utc",
@@ -18,22 +18,22 @@ static const struct bp_prop RTC_PROPS[] = {
     {.name = "clock",
      .type = BP_PROP_ENUM,
      .def = "host",
-     .choices = RTC_CLOCKS,
+     .choices = rtc_clocks,
      .help = "host: goes on while the machine is stopped; vm: stops with it"},
     {.name = NULL},
 };
 
-static const struct bp_prop ORDER_ELEMENT[] = {
+static const struct bp_prop order_element[] = {
     {.name = "device",
      .type = BP_PROP_STRING,
      .help = "a device's id, or id:unit for one of several drives"},
     {.name = NULL},
 };
 
-static const struct bp_prop BOOT_PROPS[] = {
+static const struct bp_prop boot_props[] = {
     {.name = "order",
      .type = BP_PROP_LIST,
-     .children = ORDER_ELEMENT,
+     .children = order_element,
      .help = "devices that firmware tries, first to last"},
     {.name = "strict",
      .type = BP_PROP_BOOL,
@@ -59,12 +59,12 @@ static const struct bp_prop BOOT_PROPS[] = {
     {.name = NULL},
 };
 
-static const struct bp_prop OEM_ELEMENT[] = {
+static const struct bp_prop oem_element[] = {
     {.name = "string", .type = BP_PROP_STRING, .help = "one OEM string"},
     {.name = NULL},
 };
 
-static const struct bp_prop SMBIOS_PROPS[] = {
+static const struct bp_prop smbios_props[] = {
     {.name = "manufacturer", .type = BP_PROP_STRING, .help = "system manufacturer"},
     {.name = "product", .type = BP_PROP_STRING, .help = "product name"},
     {.name = "version", .type = BP_PROP_STRING, .help = "product version"},
@@ -73,7 +73,7 @@ static const struct bp_prop SMBIOS_PROPS[] = {
     {.name = "family", .type = BP_PROP_STRING, .help = "product family"},
     {.name = "oem_strings",
      .type = BP_PROP_LIST,
-     .children = OEM_ELEMENT,
+     .children = oem_element,
      .min = 0,
      .max = 255,
      .help = "OEM strings (type 11)"},
@@ -118,17 +118,17 @@ const struct bp_prop machine_props[] = {
     {.name = "loop_engine",
      .type = BP_PROP_ENUM,
      .def = "auto",
-     .choices = LOOP_ENGINES,
+     .choices = loop_engines,
      .help = "how event loops wait; auto: io_uring if the host allows it"},
     {.name = "irqchip",
      .type = BP_PROP_ENUM,
      .def = "kernel",
-     .choices = IRQCHIPS,
+     .choices = irqchips,
      .help = "where interrupt controllers are: in KVM, or split between KVM and the board"},
     {.name = "hugepages",
      .type = BP_PROP_ENUM,
      .def = "none",
-     .choices = PAGE_SIZES,
+     .choices = page_sizes,
      .help = "page size of the host memory behind the guest's RAM"},
     {.name = "prealloc",
      .type = BP_PROP_BOOL,
@@ -139,11 +139,11 @@ const struct bp_prop machine_props[] = {
      .type = BP_PROP_PATH,
      .def = "",
      .help = "path of the control socket (QMP); empty: none"},
-    {.name = "rtc", .type = BP_PROP_GROUP, .children = RTC_PROPS, .help = "real-time clock"},
-    {.name = "boot", .type = BP_PROP_GROUP, .children = BOOT_PROPS, .help = "what is started"},
+    {.name = "rtc", .type = BP_PROP_GROUP, .children = rtc_props, .help = "real-time clock"},
+    {.name = "boot", .type = BP_PROP_GROUP, .children = boot_props, .help = "what is started"},
     {.name = "smbios",
      .type = BP_PROP_GROUP,
-     .children = SMBIOS_PROPS,
+     .children = smbios_props,
      .help = "what the guest reads about its maker"},
     {.name = NULL},
 };

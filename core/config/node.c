@@ -28,7 +28,9 @@ node_free(Node *node)
     if (node->type == BP_NODE_STRING) {
         g_free(node->text);
     }
-    g_clear_pointer(&node->children, g_ptr_array_unref);
+    if (node->children != NULL) {
+        g_ptr_array_unref(node->children);
+    }
     g_free(node->name);
     g_free(node->raw);
     g_free(node);
@@ -69,7 +71,10 @@ node_set_text(Node *node, const char *text)
     if (node->type == BP_NODE_STRING) {
         g_free(node->text);
     }
-    g_clear_pointer(&node->children, g_ptr_array_unref);
+    if (node->children != NULL) {
+        g_ptr_array_unref(node->children);
+        node->children = NULL;
+    }
     node->type = BP_NODE_STRING;
     node->text = copy;
 }

@@ -17,7 +17,6 @@ typedef struct {
 } Column;
 
 typedef struct {
-    MachinePlan *plan;
     ErrorList *errors;
     GPtrArray *instances; /* PlanInstance of one class */
     GArray *columns;      /* Column */
@@ -130,11 +129,11 @@ deal_pass(Deal *deal, bool stated)
 }
 
 static void
-deal_class(MachinePlan *plan, GPtrArray *instances, ErrorList *errors)
+deal_class(GPtrArray *instances, ErrorList *errors)
 {
     const PlanInstance *first = g_ptr_array_index(instances, 0);
     g_autoptr(GArray) columns = g_array_new(FALSE, FALSE, sizeof(Column));
-    Deal deal = {plan, errors, instances, columns, NULL, 0};
+    Deal deal = {errors, instances, columns, NULL, 0};
 
     g_array_set_clear_func(columns, column_clear);
     for (const struct bp_prop *prop = plan_instance_class(first)->props;
@@ -161,22 +160,33 @@ is_same_class(const PlanInstance *a, const PlanInstance *b)
            a->class_index == b->class_index;
 }
 
+/* All instances of an instance's class; none unless it is the first of them. */
+static GPtrArray *
+same_class(const GPtrArray *list, guint index)
+{
+    const PlanInstance *instance = g_ptr_array_index(list, index);
+    GPtrArray *same = g_ptr_array_new();
+
+    for (guint i = 0; i < list->len; i++) {
+        PlanInstance *other = g_ptr_array_index(list, i);
+        if (!is_same_class(instance, other)) {
+            continue;
+        }
+        if (i < index) {
+            break;
+        }
+        g_ptr_array_add(same, other);
+    }
+    return same;
+}
+
 static void
-deal_list(MachinePlan *plan, const GPtrArray *list, ErrorList *errors)
+deal_list(const GPtrArray *list, ErrorList *errors)
 {
     for (guint i = 0; i < list->len; i++) {
-        PlanInstance *instance = g_ptr_array_index(list, i);
-        g_autoptr(GPtrArray) same = g_ptr_array_new();
-        bool is_first = instance->image != NULL;
-        for (guint j = 0; j < list->len; j++) {
-            PlanInstance *other = g_ptr_array_index(list, j);
-            if (is_same_class(instance, other)) {
-                is_first = is_first && j >= i;
-                g_ptr_array_add(same, other);
-            }
-        }
-        if (is_first) {
-            deal_class(plan, same, errors);
+        g_autoptr(GPtrArray) same = same_class(list, i);
+        if (same->len > 0) {
+            deal_class(same, errors);
         }
     }
 }
@@ -184,6 +194,6 @@ deal_list(MachinePlan *plan, const GPtrArray *list, ErrorList *errors)
 void
 per_instance_deal(MachinePlan *plan, ErrorList *errors)
 {
-    deal_list(plan, plan->backends, errors);
-    deal_list(plan, plan->devices, errors);
+    deal_list(plan->backends, errors);
+    deal_list(plan->devices, errors);
 }

@@ -12,7 +12,7 @@
 
 #define ID_MAX 31u
 
-static const char *const TOP_GROUPS[] = {"machine", "backends", "devices", NULL};
+static const char *const top_groups[] = {"machine", "backends", "devices", NULL};
 
 typedef struct {
     PlanInstance *instance;
@@ -58,8 +58,8 @@ check_top_level(const Node *root, ErrorList *errors)
 {
     for (unsigned i = 0; i < node_count(root); i++) {
         const Node *child = node_at(root, i);
-        if (!g_strv_contains(TOP_GROUPS, child->name)) {
-            g_autofree char *hint = schema_suggest(child->name, TOP_GROUPS);
+        if (!g_strv_contains(top_groups, child->name)) {
+            g_autofree char *hint = schema_suggest(child->name, top_groups);
             error_list_add(errors, child->file, child->line, child->name,
                            "unknown group: there are machine, backends and devices%s", hint);
         } else if (child->type != BP_NODE_GROUP) {
@@ -69,6 +69,19 @@ check_top_level(const Node *root, ErrorList *errors)
     }
 }
 
+/* Takes a group of that name out of the list, or makes an empty one. */
+static Node *
+take_group(GPtrArray *list, const char *name)
+{
+    for (guint i = 0; i < list->len; i++) {
+        const Node *child = g_ptr_array_index(list, i);
+        if (strcmp(child->name, name) == 0 && child->type == BP_NODE_GROUP) {
+            return g_ptr_array_steal_index(list, i);
+        }
+    }
+    return node_new(BP_NODE_GROUP, name, FILE_DEFAULT, 0);
+}
+
 /* Puts exactly the three groups into the root, in order. */
 static void
 arrange_top_level(MachinePlan *plan, ErrorList *errors)
@@ -76,18 +89,8 @@ arrange_top_level(MachinePlan *plan, ErrorList *errors)
     g_autoptr(GPtrArray) old = g_steal_pointer(&plan->root->children);
 
     plan->root->children = g_ptr_array_new_with_free_func((GDestroyNotify)node_free);
-    for (const char *const *name = TOP_GROUPS; *name != NULL; name++) {
-        Node *group = NULL;
-        for (guint i = 0; i < old->len && group == NULL; i++) {
-            Node *child = g_ptr_array_index(old, i);
-            if (strcmp(child->name, *name) == 0 && child->type == BP_NODE_GROUP) {
-                group = g_ptr_array_steal_index(old, i);
-            }
-        }
-        if (group == NULL) {
-            group = node_new(BP_NODE_GROUP, *name, FILE_DEFAULT, 0);
-        }
-        g_ptr_array_add(plan->root->children, group);
+    for (const char *const *name = top_groups; *name != NULL; name++) {
+        g_ptr_array_add(plan->root->children, take_group(old, *name));
     }
     plan->machine = node_child(plan->root, "machine");
     if (strcmp(plan->machine->file, FILE_DEFAULT) == 0 && error_list_count(errors) == 0) {
@@ -113,6 +116,26 @@ is_id(const char *text)
     return length > 0 && length <= ID_MAX;
 }
 
+static void
+report_class(const PlanInstance *instance, GPtrArray *known, const Node *place, const char *path,
+             ErrorList *errors)
+{
+    const char *plugin = plugin_image_note(instance->image)->id;
+
+    if (known->len == 0) {
+        error_list_add(errors, place->file, place->line, path,
+                       "plugin \"%s\" has no %s: it belongs under %s", plugin,
+                       instance->is_device ? "device" : "backend",
+                       instance->is_device ? "backends" : "devices");
+        return;
+    }
+    const char *wanted = node_text(node_child(instance->node, "class"), "");
+    g_ptr_array_add(known, NULL);
+    g_autofree char *hint = schema_suggest(wanted, (const char *const *)known->pdata);
+    error_list_add(errors, place->file, place->line, path, "plugin \"%s\" has no class \"%s\"%s",
+                   plugin, wanted, hint);
+}
+
 /* Chooses the class: the one that is named, else the first of the right kind. place: the option
  * "plugin", for messages. */
 static bool
@@ -120,30 +143,20 @@ choose_class(PlanInstance *instance, const Node *place, const char *path, ErrorL
 {
     uint32_t kind = instance->is_device ? BP_KIND_DEVICE : BP_KIND_BACKEND;
     const char *wanted = node_text(node_child(instance->node, "class"), NULL);
-    const char *plugin = plugin_image_note(instance->image)->id;
     g_autoptr(GPtrArray) known = g_ptr_array_new();
 
     for (unsigned i = 0; i < plugin_image_class_count(instance->image); i++) {
         const PluginClass *class = plugin_image_class(instance->image, i);
-        if (class->kind == kind) {
-            g_ptr_array_add(known, (gpointer)(uintptr_t) class->name);
-            if (wanted == NULL || strcmp(wanted, class->name) == 0) {
-                instance->class_index = i;
-                return true;
-            }
+        if (class->kind != kind) {
+            continue;
+        }
+        g_ptr_array_add(known, (gpointer)(uintptr_t) class->name);
+        if (wanted == NULL || strcmp(wanted, class->name) == 0) {
+            instance->class_index = i;
+            return true;
         }
     }
-    if (known->len == 0) {
-        error_list_add(errors, place->file, place->line, path,
-                       "plugin \"%s\" has no %s: it belongs under %s", plugin,
-                       instance->is_device ? "device" : "backend",
-                       instance->is_device ? "backends" : "devices");
-        return false;
-    }
-    g_ptr_array_add(known, NULL);
-    g_autofree char *hint = schema_suggest(wanted, (const char *const *)known->pdata);
-    error_list_add(errors, place->file, place->line, path, "plugin \"%s\" has no class \"%s\"%s",
-                   plugin, wanted, hint);
+    report_class(instance, known, place, path, errors);
     return false;
 }
 

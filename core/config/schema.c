@@ -16,10 +16,12 @@ const struct bp_prop *
 schema_find(const struct bp_prop *const *tables, const char *name)
 {
     for (; *tables != NULL; tables++) {
-        for (const struct bp_prop *prop = *tables; prop->name != NULL; prop++) {
-            if (strcmp(prop->name, name) == 0) {
-                return prop;
-            }
+        const struct bp_prop *prop = *tables;
+        while (prop->name != NULL && strcmp(prop->name, name) != 0) {
+            prop++;
+        }
+        if (prop->name != NULL) {
+            return prop;
         }
     }
     return NULL;
@@ -112,29 +114,36 @@ default_of(const SchemaCheck *check, const Node *group, const struct bp_prop *pr
 }
 
 static void
+fill_default(const SchemaCheck *check, Node *group, const struct bp_prop *prop, const char *path)
+{
+    /* Given, or the value of an option of the same name in an earlier table. */
+    if (node_child(group, prop->name) != NULL) {
+        return;
+    }
+    if ((prop->flags & BP_PROP_REQUIRED) != 0) {
+        report_missing(check, group, prop, path);
+        return;
+    }
+    if ((prop->flags & BP_PROP_PER_INSTANCE) != 0) {
+        return; /* dealt out when all instances are known */
+    }
+    Node *value = default_of(check, group, prop, path);
+    if (value == NULL) {
+        return;
+    }
+    g_autofree char *child_path = g_strdup_printf("%s.%s", path, prop->name);
+    value->is_default = true;
+    g_ptr_array_add(group->children, value);
+    check_value(check, value, prop, child_path);
+}
+
+static void
 fill_defaults(const SchemaCheck *check, Node *group, const struct bp_prop *const *tables,
               const char *path)
 {
     for (const struct bp_prop *const *table = tables; *table != NULL; table++) {
         for (const struct bp_prop *prop = *table; prop->name != NULL; prop++) {
-            if (node_child(group, prop->name) != NULL || schema_find(tables, prop->name) != prop) {
-                continue;
-            }
-            if ((prop->flags & BP_PROP_REQUIRED) != 0) {
-                report_missing(check, group, prop, path);
-                continue;
-            }
-            if ((prop->flags & BP_PROP_PER_INSTANCE) != 0) {
-                continue; /* dealt out before, or reported */
-            }
-            Node *value = default_of(check, group, prop, path);
-            if (value == NULL) {
-                continue;
-            }
-            g_autofree char *child_path = g_strdup_printf("%s.%s", path, prop->name);
-            value->is_default = true;
-            g_ptr_array_add(group->children, value);
-            check_value(check, value, prop, child_path);
+            fill_default(check, group, prop, path);
         }
     }
 }

@@ -293,6 +293,7 @@ load(int fd, char **text, gsize *length)
             return "larger than 1 MiB: this is no machine description";
         }
     }
+    g_free(*text);
     *text = g_strndup(buffer, filled);
     *length = filled;
     return NULL;
@@ -340,7 +341,7 @@ read_file(SourceText *source, const char *path, const FileFrame *parent, SourceP
           ErrorList *errors)
 {
     autofd int fd = open(path, O_RDONLY | O_CLOEXEC);
-    g_autofree char *text = NULL;
+    g_autofree char *text = g_strdup("");
     gsize length = 0;
     struct stat st;
 
@@ -357,7 +358,7 @@ read_file(SourceText *source, const char *path, const FileFrame *parent, SourceP
                        problem);
         return false;
     }
-    const char *bad = NULL;
+    const char *bad = text;
     if (!g_utf8_validate(text, (gssize)length, &bad)) {
         error_list_add(errors, path, line_of(text, bad), NULL, "this is not UTF-8 text: byte %02Xh",
                        (unsigned)(unsigned char)*bad);

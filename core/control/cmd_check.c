@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-static const InspectUsage USAGE = {
+static const InspectUsage usage = {
     .command = "check",
     .arguments = "FILE",
     .summary =
@@ -76,7 +76,7 @@ cmd_check(int argc, char **argv)
     g_autoptr(ErrorList) errors = error_list_new();
     int status = 0;
 
-    if (!inspect_options_parse(&options, &USAGE, argc, argv, &status)) {
+    if (!inspect_options_parse(&options, &usage, argc, argv, &status)) {
         return status;
     }
     const char *file = options.arguments[0];

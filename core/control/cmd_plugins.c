@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-static const InspectUsage USAGE = {
+static const InspectUsage usage = {
     .command = "plugins",
     .arguments = "[NAME|PATH]",
     .summary =
@@ -63,7 +63,7 @@ cmd_plugins(int argc, char **argv)
     g_auto(InspectOptions) options = {0};
     int status = 0;
 
-    if (!inspect_options_parse(&options, &USAGE, argc, argv, &status)) {
+    if (!inspect_options_parse(&options, &usage, argc, argv, &status)) {
         return status;
     }
     g_autoptr(PluginSearch) search = plugin_search_new((const char *const *)options.plugin_path);

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-static const InspectUsage USAGE = {
+static const InspectUsage usage = {
     .command = "show",
     .arguments = "FILE",
     .summary = "Print the machine that FILE describes with every default filled in and every PCI\n"
@@ -23,7 +23,7 @@ cmd_show(int argc, char **argv)
     g_autoptr(ErrorList) errors = error_list_new();
     int status = 0;
 
-    if (!inspect_options_parse(&options, &USAGE, argc, argv, &status)) {
+    if (!inspect_options_parse(&options, &usage, argc, argv, &status)) {
         return status;
     }
     g_autoptr(MachinePlan) plan =

@@ -74,10 +74,15 @@ option_facts(const struct bp_prop *prop)
     if (prop->min != 0 || prop->max != 0) {
         g_autofree char *from = manifest_limit(prop, prop->min);
         g_autofree char *to = manifest_limit(prop, prop->max);
+        const char *unit = prop->type == BP_PROP_STRING ? " characters"
+                           : prop->type == BP_PROP_LIST ? " elements"
+                                                        : "";
         if (prop->max == G_MAXINT64) {
-            g_string_append_printf(text, ", %s or more", from);
+            g_string_append_printf(text, ", %s or more%s", from, unit);
+        } else if (prop->min == prop->max) {
+            g_string_append_printf(text, ", %s%s", from, unit);
         } else {
-            g_string_append_printf(text, ", %s to %s", from, to);
+            g_string_append_printf(text, ", %s to %s%s", from, to, unit);
         }
     }
     if ((prop->flags & BP_PROP_REQUIRED) != 0) {
@@ -107,13 +112,11 @@ static void
 print_options(GString *text, const struct bp_prop *props, unsigned depth)
 {
     for (; props != NULL && props->name != NULL; props++) {
-        const struct bp_prop *inner = props;
+        bool is_list = props->type == BP_PROP_LIST;
+        const struct bp_prop *inner = is_list ? &props->children[0] : props;
         print_option(text, props, props->name, depth);
-        if (props->type == BP_PROP_LIST) {
-            inner = &props->children[0];
-            if (inner->type != BP_PROP_GROUP) {
-                print_option(text, inner, "each", depth + 1);
-            }
+        if (is_list && inner->type != BP_PROP_GROUP) {
+            print_option(text, inner, "each", depth + 1);
         }
         if (inner->type == BP_PROP_GROUP) {
             print_options(text, inner->children, depth + 1);
@@ -219,9 +222,19 @@ void
 manifest_table_free(ManifestTable *table)
 {
     if (table != NULL) {
-        g_clear_object(&table->json);
+        if (table->json != NULL) {
+            g_object_unref(table->json);
+        }
         g_ptr_array_unref(table->rows);
         g_free(table);
+    }
+}
+
+static void
+add_word(GString *words, const char *word)
+{
+    if (strstr(words->str, word) == NULL) {
+        g_string_append_printf(words, "%s%s", words->len > 0 ? "," : "", word);
     }
 }
 
@@ -231,17 +244,11 @@ summarize(const PluginImage *image, GString *kinds, GString *interfaces)
 {
     for (unsigned i = 0; i < plugin_image_class_count(image); i++) {
         const PluginClass *class = plugin_image_class(image, i);
-        const char *kind =
-            class->kind == BP_KIND_BACKEND && class->slots != NULL && class->slots->name != NULL
-                ? "filter"
-                : manifest_kind(class->kind);
-        if (strstr(kinds->str, kind) == NULL) {
-            g_string_append_printf(kinds, "%s%s", kinds->len > 0 ? "," : "", kind);
-        }
+        bool has_slots = class->slots != NULL && class->slots->name != NULL;
+        bool is_filter = class->kind == BP_KIND_BACKEND && has_slots;
+        add_word(kinds, is_filter ? "filter" : manifest_kind(class->kind));
         for (const char *const *id = class->provides; id != NULL && *id != NULL; id++) {
-            if (strstr(interfaces->str, *id) == NULL) {
-                g_string_append_printf(interfaces, "%s%s", interfaces->len > 0 ? "," : "", *id);
-            }
+            add_word(interfaces, *id);
         }
     }
 }

@@ -105,6 +105,14 @@ has_slot(const struct bp_class *class, const char *name)
     return false;
 }
 
+/* Options the core gives to every instance (config/machine_schema.h). */
+static bool
+is_reserved(const struct bp_class *class, const char *name)
+{
+    return strcmp(name, "plugin") == 0 || strcmp(name, "class") == 0 || strcmp(name, "loop") == 0 ||
+           (class->bus == BP_BUS_PCI && strcmp(name, "address") == 0);
+}
+
 static const char *
 check_prop_type(const Walk *walk, const struct bp_prop *prop, unsigned depth)
 {
@@ -113,6 +121,9 @@ check_prop_type(const Walk *walk, const struct bp_prop *prop, unsigned depth)
     if (prop->type < BP_PROP_BOOL || prop->type > BP_PROP_GROUP ||
         (prop->flags & ~PROP_FLAGS) != 0 || !is_zero(prop->reserved, 4)) {
         return "has a type or flags this core does not know: built for a newer one";
+    }
+    if (depth == 0 && is_reserved(walk->class, prop->name)) {
+        return "has the name of an option that the core gives to every instance";
     }
     if (prop->min > prop->max && !(prop->max == 0 && prop->min == 0)) {
         return "has a range that ends before it begins";

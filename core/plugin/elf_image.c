@@ -171,87 +171,52 @@ read_segments(ElfImage *image, int fd, GError **error)
     return true;
 }
 
+/* Where the values go; the others are of no interest here. */
+static const struct {
+    int64_t tag;
+    size_t field;
+} dynamic_values[] = {
+    {DT_STRTAB, offsetof(ElfDynamic, string_table)},
+    {DT_STRSZ, offsetof(ElfDynamic, string_size)},
+    {DT_SYMTAB, offsetof(ElfDynamic, symbol_table)},
+    {DT_HASH, offsetof(ElfDynamic, hash)},
+    {DT_GNU_HASH, offsetof(ElfDynamic, gnu_hash)},
+    {DT_VERSYM, offsetof(ElfDynamic, version_symbols)},
+    {DT_RELA, offsetof(ElfDynamic, rela)},
+    {DT_RELASZ, offsetof(ElfDynamic, rela_size)},
+    {DT_RELR, offsetof(ElfDynamic, relr)},
+    {DT_RELRSZ, offsetof(ElfDynamic, relr_size)},
+    {DT_JMPREL, offsetof(ElfDynamic, plt_rela)},
+    {DT_PLTRELSZ, offsetof(ElfDynamic, plt_rela_size)},
+    {DT_INIT, offsetof(ElfDynamic, init)},
+    {DT_FINI, offsetof(ElfDynamic, fini)},
+    {DT_INIT_ARRAYSZ, offsetof(ElfDynamic, init_array_size)},
+    {DT_FINI_ARRAYSZ, offsetof(ElfDynamic, fini_array_size)},
+    {DT_PREINIT_ARRAYSZ, offsetof(ElfDynamic, preinit_array_size)},
+    {DT_FLAGS, offsetof(ElfDynamic, flags)},
+    {DT_FLAGS_1, offsetof(ElfDynamic, flags_1)},
+    {DT_RPATH, offsetof(ElfDynamic, run_path)},
+    {DT_RUNPATH, offsetof(ElfDynamic, run_path)},
+};
+
 static void
 take_dynamic(ElfDynamic *dynamic, const Elf64_Dyn *entry)
 {
-    uint64_t value = entry->d_un.d_val;
+    int64_t tag = entry->d_tag;
 
-    switch (entry->d_tag) {
-    case DT_NEEDED:
-        if (dynamic->needed_count < ELF_NEEDED_MAX) {
-            dynamic->needed[dynamic->needed_count++] = value;
+    for (size_t i = 0; i < G_N_ELEMENTS(dynamic_values); i++) {
+        if (dynamic_values[i].tag == tag) {
+            memcpy((uint8_t *)dynamic + dynamic_values[i].field, &entry->d_un.d_val,
+                   sizeof(entry->d_un.d_val));
         }
-        break;
-    case DT_STRTAB:
-        dynamic->string_table = value;
-        break;
-    case DT_STRSZ:
-        dynamic->string_size = value;
-        break;
-    case DT_SYMTAB:
-        dynamic->symbol_table = value;
-        break;
-    case DT_HASH:
-        dynamic->hash = value;
-        break;
-    case DT_GNU_HASH:
-        dynamic->gnu_hash = value;
-        break;
-    case DT_VERSYM:
-        dynamic->version_symbols = value;
-        break;
-    case DT_RELA:
-        dynamic->rela = value;
-        break;
-    case DT_RELASZ:
-        dynamic->rela_size = value;
-        break;
-    case DT_RELR:
-        dynamic->relr = value;
-        break;
-    case DT_RELRSZ:
-        dynamic->relr_size = value;
-        break;
-    case DT_JMPREL:
-        dynamic->plt_rela = value;
-        break;
-    case DT_PLTRELSZ:
-        dynamic->plt_rela_size = value;
-        break;
-    case DT_INIT_ARRAYSZ:
-        dynamic->init_array_size = value;
-        break;
-    case DT_FINI_ARRAYSZ:
-        dynamic->fini_array_size = value;
-        break;
-    case DT_PREINIT_ARRAYSZ:
-        dynamic->preinit_array_size = value;
-        break;
-    case DT_FLAGS:
-        dynamic->flags = value;
-        break;
-    case DT_FLAGS_1:
-        dynamic->flags_1 = value;
-        break;
-    case DT_TEXTREL:
-        dynamic->has_text_relocations = true;
-        break;
-    case DT_INIT:
-        dynamic->has_init = true;
-        dynamic->init = value;
-        break;
-    case DT_FINI:
-        dynamic->has_fini = true;
-        dynamic->fini = value;
-        break;
-    case DT_RPATH:
-    case DT_RUNPATH:
-        dynamic->has_run_path = true;
-        dynamic->run_path = value;
-        break;
-    default:
-        break;
     }
+    if (tag == DT_NEEDED && dynamic->needed_count < ELF_NEEDED_MAX) {
+        dynamic->needed[dynamic->needed_count++] = entry->d_un.d_val;
+    }
+    dynamic->has_text_relocations = dynamic->has_text_relocations || tag == DT_TEXTREL;
+    dynamic->has_init = dynamic->has_init || tag == DT_INIT;
+    dynamic->has_fini = dynamic->has_fini || tag == DT_FINI;
+    dynamic->has_run_path = dynamic->has_run_path || tag == DT_RPATH || tag == DT_RUNPATH;
 }
 
 static bool

@@ -145,6 +145,18 @@ relocate_one(ElfImage *image, uint64_t address)
     return true;
 }
 
+/* The 63 words from `first` on that a bitmap marks. */
+static bool
+relocate_marked(ElfImage *image, uint64_t first, uint64_t marks)
+{
+    for (uint64_t i = 0; i < 63; i++) {
+        if ((marks >> i & 1) != 0 && !relocate_one(image, first + i * sizeof(uint64_t))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* An even word is the address of one relative relocation; an odd one holds 63 bits for the words
  * that follow it. */
 static bool
@@ -152,26 +164,21 @@ apply_relr(ElfImage *image)
 {
     uint64_t size = image->dynamic.relr_size;
     const uint8_t *table = elf_image_at(image, image->dynamic.relr, size);
+    bool is_good = size == 0 || table != NULL;
     uint64_t next = 0;
 
-    for (uint64_t i = 0; table != NULL && i < size / sizeof(uint64_t); i++) {
+    for (uint64_t i = 0; is_good && i < size / sizeof(uint64_t); i++) {
         uint64_t word;
         memcpy(&word, table + i * sizeof(word), sizeof(word));
         if ((word & 1) == 0) {
-            if (!relocate_one(image, word)) {
-                return false;
-            }
+            is_good = relocate_one(image, word);
             next = word + sizeof(word);
-            continue;
+        } else {
+            is_good = relocate_marked(image, next, word >> 1);
+            next += 63 * sizeof(word);
         }
-        for (unsigned bit = 0; bit < 63; bit++) {
-            if ((word >> (bit + 1) & 1) != 0 && !relocate_one(image, next + 8 * bit)) {
-                return false;
-            }
-        }
-        next += UINT64_C(63) * 8;
     }
-    return size == 0 || table != NULL;
+    return is_good;
 }
 
 bool

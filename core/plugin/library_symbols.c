@@ -7,7 +7,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-static const char *const SYSTEM_DIRECTORIES[] = {
+static const char *const system_directories[] = {
     "/lib/x86_64-linux-gnu",
     "/usr/lib/x86_64-linux-gnu",
     "/usr/local/lib/x86_64-linux-gnu",
@@ -56,7 +56,7 @@ find_library(const ElfImage *image, const char *name)
 {
     ElfImage *library = strchr(name, '/') == NULL ? open_on_run_path(image, name) : NULL;
 
-    for (const char *const *directory = SYSTEM_DIRECTORIES;
+    for (const char *const *directory = system_directories;
          library == NULL && *directory != NULL && strchr(name, '/') == NULL; directory++) {
         library = open_library(*directory, name);
     }

@@ -16,14 +16,14 @@
 
 #include <string.h>
 
-static const char *const SANITIZER_PREFIXES[] = {
+static const char *const sanitizer_prefixes[] = {
     "__asan_", "__ubsan_", "__tsan_",   "__sanitizer_", "__sancov",
     "__lsan",  "__msan_",  "__hwasan_", NULL,
 };
 
 /* What a plugin that can be replaced must not do: it would outlive the plugin or change the
  * process. */
-static const char *const FORBIDDEN_IMPORTS[] = {
+static const char *const forbidden_imports[] = {
     "atexit",         "at_quick_exit",  "on_exit",   "pthread_key_create",
     "pthread_create", "pthread_atfork", "signal",    "sigaction",
     "sigaltstack",    "fork",           "vfork",     "posix_spawn",
@@ -64,7 +64,7 @@ is_listed(const char *name, const char *const *list)
 static bool
 is_sanitizer(const char *name)
 {
-    for (const char *const *prefix = SANITIZER_PREFIXES; *prefix != NULL; prefix++) {
+    for (const char *const *prefix = sanitizer_prefixes; *prefix != NULL; prefix++) {
         if (g_str_has_prefix(name, *prefix)) {
             return true;
         }
@@ -73,26 +73,33 @@ is_sanitizer(const char *name)
 }
 
 static bool
+check_header(const ElfImage *image, const Elf64_Phdr *header, GError **error)
+{
+    bool is_executable = (header->p_flags & PF_X) != 0;
+
+    if (header->p_type == PT_INTERP) {
+        return refuse(image, error, "a program, not a plugin");
+    }
+    if (header->p_type == PT_GNU_STACK && is_executable) {
+        return refuse(image, error,
+                      "asks for an executable stack: link it with -Wl,-z,noexecstack");
+    }
+    if (header->p_type == PT_LOAD && is_executable && (header->p_flags & PF_W) != 0) {
+        return refuse(image, error, "has memory that is both writable and executable");
+    }
+    return true;
+}
+
+static bool
 check_headers(const ElfImage *image, GError **error)
 {
     bool has_stack = false;
 
     for (unsigned i = 0; i < image->header_count; i++) {
-        const Elf64_Phdr *header = &image->headers[i];
-        if (header->p_type == PT_INTERP) {
-            return refuse(image, error, "a program, not a plugin");
+        if (!check_header(image, &image->headers[i], error)) {
+            return false;
         }
-        if (header->p_type == PT_GNU_STACK) {
-            has_stack = true;
-            if ((header->p_flags & PF_X) != 0) {
-                return refuse(image, error,
-                              "asks for an executable stack: link it with -Wl,-z,noexecstack");
-            }
-        }
-        if (header->p_type == PT_LOAD && (header->p_flags & PF_W) != 0 &&
-            (header->p_flags & PF_X) != 0) {
-            return refuse(image, error, "has memory that is both writable and executable");
-        }
+        has_stack = has_stack || image->headers[i].p_type == PT_GNU_STACK;
     }
     return has_stack || refuse(image, error,
                                "does not say that its stack is not executable: link it with "
@@ -218,7 +225,7 @@ static bool
 check_import(const ElfImage *image, uint32_t index, const char *name, bool upgradable,
              GError **error)
 {
-    if (upgradable && is_listed(name, FORBIDDEN_IMPORTS)) {
+    if (upgradable && is_listed(name, forbidden_imports)) {
         return refuse(image, error,
                       "promises live upgrade, but imports '%s', whose effect outlives a plugin",
                       name);

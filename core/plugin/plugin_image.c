@@ -193,11 +193,11 @@ read_classes(PluginImage *image, const struct bp_plugin *raw, GError **error)
     for (unsigned i = 0;; i++) {
         const void *entry = raw->classes + i;
         const struct bp_class *class;
-        if (!elf_image_contains(image->elf, entry, sizeof(class))) {
+        if (!elf_image_contains(image->elf, entry, sizeof(void *))) {
             return refuse(image, error,
                           "its descriptor is damaged: the list of classes does not end");
         }
-        memcpy(&class, entry, sizeof(class));
+        memcpy(&class, entry, sizeof(void *));
         if (class == NULL) {
             break;
         }

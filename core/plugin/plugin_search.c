@@ -165,10 +165,8 @@ list_directory(const Directory *directory, GHashTable *names)
                                     ? g_strndup(entry, strlen(entry) - strlen(".so"))
                                     : g_strdup(entry);
         g_autofree char *path = file_in(directory, name);
-        if (g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
-            if (!g_hash_table_contains(names, name)) {
-                g_hash_table_add(names, g_steal_pointer(&name));
-            }
+        if (g_file_test(path, G_FILE_TEST_IS_REGULAR) && !g_hash_table_contains(names, name)) {
+            (void)g_hash_table_add(names, g_steal_pointer(&name));
         }
     }
 }

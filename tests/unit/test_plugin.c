@@ -48,6 +48,19 @@ test_image_tells_classes_options_and_slots(void **state)
     assert_int_equal(plugin_image_class(image, 1)->preferred_devfn, 1 << 3 | 1);
 }
 
+/* The linker may pack relative relocations (DT_RELR); the descriptor is the same. */
+static void
+test_packed_relocations_are_applied(void **state)
+{
+    g_autoptr(PluginImage) image = open_image("bad/good-relr");
+    const PluginClass *class = plugin_image_class(image, 0);
+
+    assert_non_null(class);
+    assert_string_equal(class->name, "good-relr");
+    assert_string_equal(class->props[0].name, "good");
+    assert_string_equal(class->props[0].def, "false");
+}
+
 static void
 test_image_has_no_function_to_call(void **state)
 {
@@ -182,6 +195,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_image_tells_classes_options_and_slots),
+        cmocka_unit_test(test_packed_relocations_are_applied),
         cmocka_unit_test(test_image_has_no_function_to_call),
         cmocka_unit_test(test_loaded_plugin_has_the_classes_that_were_read),
         cmocka_unit_test(test_loaded_class_makes_objects),

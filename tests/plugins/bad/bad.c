@@ -44,7 +44,7 @@ bad_target(void)
 {
     return 0;
 }
-static int (*bad_resolver(void))(void)
+static __attribute__((used)) int (*bad_resolver(void))(void)
 {
     return bad_target;
 }
@@ -137,6 +137,11 @@ static const struct bp_prop bad_props[] = {
 #elif defined(BAD_OPTION_NAME)
 static const struct bp_prop bad_props[] = {
     {.name = "Not A Name", .type = BP_PROP_BOOL},
+    {.name = NULL},
+};
+#elif defined(BAD_RESERVED_OPTION)
+static const struct bp_prop bad_props[] = {
+    {.name = "loop", .type = BP_PROP_UINT},
     {.name = NULL},
 };
 #elif defined(BAD_CHOICES)
