@@ -310,11 +310,13 @@ add_drives(struct ide *ide, const struct bp_node *config)
 }
 
 /* 290550, 2.3: IDETIM, SIDETIM. They are kept for firmware and drivers to read back; timing has no
- * meaning here, and the ports are decoded always. */
+ * meaning here. Bit 15 of IDETIM enables a channel's ports: those are decoded always, so it reads
+ * as set after reset, and a kernel started without firmware finds the channels (Linux's ata_piix
+ * looks at it). */
 static int32_t
 declare_function(struct ide *ide)
 {
-    static const uint8_t zero[5] = {0};
+    static const uint8_t timing[5] = {0x00, 0x80, 0x00, 0x80, 0x00};
     static const uint8_t all[5] = {0xff, 0xff, 0xff, 0xff, 0xff};
     static const uint8_t status[2] = {0x80, 0x02}; /* fast back-to-back, medium DEVSEL# */
     static const uint8_t status_clear[2] = {0x00, 0x38};
@@ -333,7 +335,7 @@ declare_function(struct ide *ide)
     int32_t r = ide->host.pci->function(instance, &args);
 
     if (r == 0) {
-        r = ide->host.pci->config(instance, 0x40, sizeof(zero), zero, all, NULL);
+        r = ide->host.pci->config(instance, 0x40, sizeof(timing), timing, all, NULL);
     }
     if (r == 0) {
         r = ide->host.pci->config(instance, 0x06, sizeof(status), status, NULL, status_clear);

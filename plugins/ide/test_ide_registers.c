@@ -423,16 +423,17 @@ test_flush_reaches_the_backend_and_its_failure_the_guest(void **state)
 }
 
 static void
-test_timing_registers_are_kept_and_cleared_by_reset(void **state)
+test_timing_registers_are_kept_and_say_enabled_after_reset(void **state)
 {
     struct rig rig = rig_new(NULL);
 
     assert_int_equal(th_pci_read(rig.ide, 0, 4), 0x70108086);
     assert_int_equal(th_pci_read(rig.ide, 8, 4), 0x01018000);
+    assert_int_equal(th_pci_read(rig.ide, 0x40, 4), 0x80008000);
     th_pci_write(rig.ide, 0x40, 4, 0xa307e377);
     assert_int_equal(th_pci_read(rig.ide, 0x40, 4), 0xa307e377);
     th_reset(rig.ide, BP_RESET_SYSTEM);
-    assert_int_equal(th_pci_read(rig.ide, 0x40, 4), 0);
+    assert_int_equal(th_pci_read(rig.ide, 0x40, 4), 0x80008000);
     rig_free(&rig);
 }
 
@@ -473,7 +474,7 @@ main(void)
         cmocka_unit_test(test_set_features_take_and_refuse),
         cmocka_unit_test(test_sector_buffer_comes_back),
         cmocka_unit_test(test_flush_reaches_the_backend_and_its_failure_the_guest),
-        cmocka_unit_test(test_timing_registers_are_kept_and_cleared_by_reset),
+        cmocka_unit_test(test_timing_registers_are_kept_and_say_enabled_after_reset),
         cmocka_unit_test(test_word_accesses_to_registers_reach_each_byte),
     };
 
