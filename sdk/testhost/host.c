@@ -78,6 +78,7 @@ th_new(void)
         abort();
     }
     th->verbose = getenv("BACKPLANE_TESTHOST_LOG") != NULL;
+    th->is_future = getenv("BACKPLANE_TESTHOST_FUTURE") != NULL;
     th_memory_init(th);
     return th;
 }
@@ -104,6 +105,11 @@ th_free(struct th_host *th)
         th_config_free(instance->config);
         free(instance->id);
         free(instance);
+    }
+    while (th->future != NULL) {
+        struct th_future *future = th->future;
+        th->future = future->next;
+        free(future);
     }
     th_memory_done(th);
     th_log_done(th);
@@ -241,6 +247,16 @@ th_copy_args(struct bp_instance *instance, const char *what, void *to, uint32_t 
     return 0;
 }
 
+void
+th_copy_table(void *to, uint32_t to_size, const void *from)
+{
+    uint32_t from_size;
+
+    memcpy(&from_size, from, sizeof(from_size));
+    memset(to, 0, to_size);
+    memcpy(to, from, from_size < to_size ? from_size : to_size);
+}
+
 int32_t
 th_check_loop(struct bp_instance *instance, const char *what, uint32_t loop)
 {
@@ -249,6 +265,33 @@ th_check_loop(struct bp_instance *instance, const char *what, uint32_t loop)
     }
     th_violate(instance->th, "%s: %s: there is no loop %u", instance->id, what, loop);
     return -ENOENT;
+}
+
+/* A table as a later core would have it: larger, with members nobody knows yet. */
+const void *
+th_future_table(struct th_host *th, const void *table)
+{
+    struct th_future *future = th->future;
+    uint32_t size;
+
+    if (!th->is_future || table == NULL) {
+        return table;
+    }
+    for (; future != NULL; future = future->next) {
+        if (future->original == table) {
+            return future->copy;
+        }
+    }
+    memcpy(&size, table, sizeof(size));
+    future = th_alloc(sizeof(*future) + size + TH_FUTURE_BYTES);
+    future->original = table;
+    memcpy(future->copy, table, size);
+    memset(future->copy + size, 0xa5, TH_FUTURE_BYTES);
+    size += TH_FUTURE_BYTES;
+    memcpy(future->copy, &size, sizeof(size));
+    future->next = th->future;
+    th->future = future;
+    return future->copy;
 }
 
 const void *
@@ -275,7 +318,7 @@ th_query(struct bp_instance *instance, const char *interface_id)
     }
     for (i = 0; i < sizeof(services) / sizeof(services[0]); i++) {
         if (strcmp(services[i].id, interface_id) == 0) {
-            return services[i].table;
+            return th_future_table(instance->th, services[i].table);
         }
     }
     return NULL;

@@ -33,16 +33,6 @@ result_set(struct bp_instance *instance, const char *what, int32_t status)
     return status;
 }
 
-static void
-copy_table(void *to, uint32_t to_size, const void *from)
-{
-    uint32_t from_size;
-
-    memcpy(&from_size, from, sizeof(from_size));
-    memset(to, 0, to_size);
-    memcpy(to, from, from_size < to_size ? from_size : to_size);
-}
-
 static const struct bp_class *
 class_find(const struct bp_plugin *plugin, const char *name)
 {
@@ -123,7 +113,7 @@ instance_new(struct th_host *th, const struct bp_plugin *plugin, const struct bp
 
     instance->th = th;
     instance->plugin = plugin;
-    copy_table(&instance->class, sizeof(instance->class), class);
+    th_copy_table(&instance->class, sizeof(instance->class), class);
     instance->id = th_strdup(id);
     instance->host.size = sizeof(instance->host);
     instance->host.query = th_query;
@@ -135,7 +125,10 @@ th_create(struct th_host *th, const struct bp_plugin *plugin, const char *class_
           const char *id, const char *options)
 {
     const struct bp_class *class = class_find(plugin, class_name);
-    struct bp_create args = {.size = sizeof(args)};
+    struct {
+        struct bp_create now;
+        uint64_t later[TH_FUTURE_BYTES / 8];
+    } args = {.now.size = sizeof(args.now)};
     struct bp_instance *instance;
     const struct bp_life_ops *life;
     int32_t status;
@@ -157,11 +150,12 @@ th_create(struct th_host *th, const struct bp_plugin *plugin, const char *class_
         return NULL;
     }
     instance->loop = th_config_loop(instance->config);
-    args.host = &instance->host;
-    args.instance = instance;
-    args.id = instance->id;
-    args.config = instance->config;
-    status = result_set(instance, "create()", instance->class.create(&args, &instance->self));
+    args.now.size = th->is_future ? sizeof(args) : sizeof(args.now);
+    args.now.host = th_future_table(th, &instance->host);
+    args.now.instance = instance;
+    args.now.id = instance->id;
+    args.now.config = instance->config;
+    status = result_set(instance, "create()", instance->class.create(&args.now, &instance->self));
     if (status < 0) {
         if (instance->self != NULL) {
             th_violate(th, "%s: create() failed and touched *self", instance->id);
@@ -172,7 +166,7 @@ th_create(struct th_host *th, const struct bp_plugin *plugin, const char *class_
     }
     life = th_table(instance, BP_LIFE_ID);
     if (life != NULL) {
-        copy_table(&instance->life, sizeof(instance->life), life);
+        th_copy_table(&instance->life, sizeof(instance->life), life);
         instance->has_life = 1;
     }
     return instance;
@@ -191,10 +185,10 @@ find_peer(struct th_host *th, const char *id, const char *interface_id, struct b
     peer->id = id;
     peer->interface_id = interface_id;
     if (backend != NULL && strcmp(backend->interface_id, interface_id) == 0) {
-        peer->table = backend->table;
+        peer->table = th_future_table(th, backend->table);
         peer->self = backend->self;
     } else if (other != NULL) {
-        peer->table = th_table(other, interface_id);
+        peer->table = th_future_table(th, th_table(other, interface_id));
         peer->self = other->self;
     }
     return peer->table == NULL ? -1 : 0;

@@ -268,8 +268,7 @@ pci_function(struct bp_instance *instance, const struct bp_pci_args *args)
         result = th_copy_args(instance, "pci.function", &copy, sizeof(copy), args, args->size);
     }
     if (result == 0 && copy.ops != NULL) {
-        result =
-            th_copy_args(instance, "pci.function", &ops, sizeof(ops), copy.ops, copy.ops->size);
+        th_copy_table(&ops, sizeof(ops), copy.ops);
     }
     if (result == 0) {
         result = copy.flags != 0 ? -EINVAL : bars_check(&copy);

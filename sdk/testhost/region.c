@@ -139,9 +139,6 @@ region_read(struct th_region *region, uint64_t address, uint64_t offset, uint32_
     } else {
         *length = width;
     }
-    if (region->ops.read == NULL) {
-        return width_mask(*length);
-    }
     value = region->ops.read(region->args.opaque, offset - skip, width) & width_mask(width);
     return value >> (8 * skip);
 }
@@ -174,9 +171,7 @@ region_write(struct th_region *region, uint64_t address, uint64_t offset, uint64
         return; /* narrower than all it takes: lost */
     }
     *length = width;
-    if (region->ops.write != NULL) {
-        region->ops.write(region->args.opaque, offset, width, value & width_mask(width));
-    }
+    region->ops.write(region->args.opaque, offset, width, value & width_mask(width));
 }
 
 static uint32_t
@@ -375,14 +370,17 @@ region_create(struct bp_instance *instance, const struct bp_region_args *args)
         result = th_copy_args(instance, "region.create", &copy, sizeof(copy), args, args->size);
     }
     if (result == 0 && copy.ops != NULL) {
-        result =
-            th_copy_args(instance, "region.create", &ops, sizeof(ops), copy.ops, copy.ops->size);
+        th_copy_table(&ops, sizeof(ops), copy.ops);
     }
     if (result == 0) {
         result = region_check(instance, &copy);
     }
     if (result < 0) {
         return result;
+    }
+    if (ops.read == NULL || ops.write == NULL) {
+        th_violate(instance->th, "%s: region %u without read or write", instance->id, copy.id);
+        return -EINVAL;
     }
     if (region_find(instance, copy.id) != NULL) {
         th_violate(instance->th, "%s: region id %u made twice", instance->id, copy.id);

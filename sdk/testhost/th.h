@@ -10,7 +10,8 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#define TH_TEXT_MAX 512
+#define TH_TEXT_MAX     512
+#define TH_FUTURE_BYTES 64 /* what a later core appends to each table */
 
 /* What kind of callback the control thread is in. */
 enum th_context { TH_IN_CONTROL, TH_IN_VCPU, TH_IN_LOOP };
@@ -80,6 +81,12 @@ struct th_dma_channel {
     uint32_t remaining, base_length;
 };
 
+struct th_future {
+    struct th_future *next;
+    const void *original;
+    uint8_t copy[] __attribute__((aligned(8)));
+};
+
 struct th_host {
     pthread_mutex_t lock; /* protects: lists and counters that [any] functions touch */
     pthread_t control;
@@ -94,6 +101,8 @@ struct th_host {
     const char *hidden[16];
     uint32_t hidden_count;
     int verbose;
+    int is_future; /* play a core of a later release: see th_future_table() */
+    struct th_future *future;
 
     struct bp_instance *instances; /* newest first; destroyed ones stay until th_free */
     struct th_backend *backends;
@@ -137,6 +146,9 @@ int32_t th_call(struct bp_instance *instance, const char *what, uint32_t checks)
 /* Copies an argument struct by the ABI's size rule: 0, -EINVAL or -E2BIG. */
 int32_t th_copy_args(struct bp_instance *instance, const char *what, void *to, uint32_t to_size,
                      const void *from, uint32_t from_size);
+/* Copies a table by the ABI's size rule: unknown members are not looked at. */
+void th_copy_table(void *to, uint32_t to_size, const void *from);
+const void *th_future_table(struct th_host *th, const void *table);
 int32_t th_check_loop(struct bp_instance *instance, const char *what, uint32_t loop);
 const void *th_query(struct bp_instance *instance, const char *interface_id);
 struct bp_instance *th_find_instance(struct th_host *th, const char *id);

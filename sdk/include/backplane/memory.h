@@ -38,7 +38,8 @@ struct bp_ram_view {
 };
 
 /* Address of [gpa, gpa + length) if it lies in one range of RAM, else NULL. Inline: no call into the
- * core on a data path. write: non-zero if the memory will be written. */
+ * core on a data path. write: non-zero if the memory will be written.
+ * [any] */
 static inline void *
 bp_ram_translate(const struct bp_ram_view *view, uint64_t gpa, uint64_t length, uint32_t write)
 {
@@ -57,7 +58,8 @@ bp_ram_translate(const struct bp_ram_view *view, uint64_t gpa, uint64_t length, 
     return NULL;
 }
 
-/* Bytes from gpa to the end of its range of RAM, 0 if it is not RAM. */
+/* Bytes from gpa to the end of its range of RAM, 0 if it is not RAM.
+ * [any] */
 static inline uint64_t
 bp_ram_contiguous(const struct bp_ram_view *view, uint64_t gpa)
 {
@@ -72,7 +74,8 @@ bp_ram_contiguous(const struct bp_ram_view *view, uint64_t gpa)
     return 0;
 }
 
-/* Marks [gpa, gpa + length) as written, for snapshots and migration. Cheap when nobody tracks. */
+/* Marks [gpa, gpa + length) as written, for snapshots and migration. Cheap when nobody tracks.
+ * [any] */
 static inline void
 bp_ram_mark_dirty(const struct bp_ram_view *view, uint64_t gpa, uint64_t length)
 {
