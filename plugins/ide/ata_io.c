@@ -59,8 +59,8 @@ event(void *opaque, uint32_t what)
     struct bp_block_info info;
     uint64_t before = disk->native_sectors;
 
-    if (learn(disk, &info) != 0) {
-        return;
+    if (learn(disk, &info) != 0 || info.capacity < ATA_SECTOR) {
+        return; /* requests will fail, and the policy says what becomes of them */
     }
     disk->native_sectors = info.capacity / ATA_SECTOR;
     if (disk->sectors == before || disk->sectors > disk->native_sectors) {

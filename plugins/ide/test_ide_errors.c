@@ -188,6 +188,25 @@ test_ignored_errors_read_as_zeroes_and_lose_the_write(void **state)
 }
 
 static void
+test_a_backend_that_loses_its_medium_fails_requests(void **state)
+{
+    struct rig rig = rig_new(NULL);
+
+    th_block_set_medium(rig.disk, 0);
+    th_run(rig.th);
+    command28(&rig, ATA_READ_SECTORS, 0, 0, 1);
+    expect_error(&rig, ATA_UNC);
+    put(&rig, ATA_REG_STATUS, ATA_READ_NATIVE_MAX);
+    expect_success(&rig);
+    assert_int_equal(get(&rig, ATA_REG_LOW), (DISK_SECTORS - 1) & 0xff);
+    th_block_set_medium(rig.disk, 1);
+    th_run(rig.th);
+    command28(&rig, ATA_VERIFY, 0, 0, 1);
+    expect_success(&rig);
+    rig_free(&rig);
+}
+
+static void
 test_verify_reports_the_bad_sector(void **state)
 {
     struct rig rig = rig_new(NULL);
@@ -304,6 +323,7 @@ main(void)
         cmocka_unit_test(test_stop_holds_reads_and_flushes_too),
         cmocka_unit_test(test_a_reset_drops_what_was_held),
         cmocka_unit_test(test_ignored_errors_read_as_zeroes_and_lose_the_write),
+        cmocka_unit_test(test_a_backend_that_loses_its_medium_fails_requests),
         cmocka_unit_test(test_verify_reports_the_bad_sector),
         cmocka_unit_test(test_bad_options_are_explained),
         cmocka_unit_test(test_backends_that_are_no_disks_are_refused),
