@@ -45,7 +45,7 @@ test_identify_words_of_a_disk_with_defaults(void **state)
     assert_int_equal(id[20], 3);
     assert_int_equal(id[21], 256);
     check_string(id + 23, 4, "1.0     ");
-    check_string(id + 27, 20, "Backplane ATA disk                      ");
+    check_string(id + 27, 20, "Backplane disk                          ");
     assert_int_equal(id[47], 0x8010);
     assert_int_equal(id[49], 0x2f00);
     assert_int_equal(id[50], 0x4000);
