@@ -279,12 +279,6 @@ read_lsr(struct serial *serial)
 /* --- transmitter -------------------------------------------------------------------------------
  */
 
-static void
-thr_emptied(struct uart *uart)
-{
-    uart->thre_interrupt = 1;
-}
-
 /* What the receiver of a chip in loopback sees: as many bits as LCR says. */
 static void
 loop_back(struct serial *serial, uint8_t data)
@@ -307,7 +301,7 @@ start_shifting(struct serial *serial)
     uart->tx_count--;
     uart->shifting = 1;
     if (uart->tx_count == 0) {
-        thr_emptied(uart);
+        uart->thre_interrupt = 1;
     }
     line_arm_shift(serial);
 }
@@ -351,7 +345,7 @@ send_waiting(struct serial *serial)
             return;
         }
     }
-    thr_emptied(uart);
+    uart->thre_interrupt = 1;
 }
 
 void
@@ -402,7 +396,7 @@ uart_write_many(struct serial *serial, const uint8_t *data, uint32_t count)
         }
     }
     if (uart->tx_count == 0) {
-        thr_emptied(uart);
+        uart->thre_interrupt = 1;
     }
     uart_update(serial);
 }
@@ -429,7 +423,7 @@ write_fcr(struct serial *serial, uint8_t value)
     }
     if ((clear & FCR_CLEAR_TX) && uart->tx_count > 0) {
         uart->tx_count = 0;
-        thr_emptied(uart);
+        uart->thre_interrupt = 1;
     }
     uart_update(serial);
 }

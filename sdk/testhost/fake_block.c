@@ -1,48 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The fake block backend: a memory image with a volatile write cache, scripted errors, held
  * completions, and a check of every request. */
-#include "th.h"
+#include "fake_block.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-struct flight {
-    struct flight *next; /* in order of submission */
-    struct bp_block_request request;
-    struct bp_iovec *iov;
-    struct fake_queue *queue;
-    uint32_t log_index;
-};
-
-struct script {
-    struct script *next;
-    uint32_t op, skip, flags;
-    int32_t status;
-};
-
-struct fake_queue {
-    struct fake_queue *next;
-    struct th_block *block;
-    struct bp_block_queue_args args;
-    struct bp_block_client client;
-    uint32_t in_flight;
-};
-
-struct th_block {
-    struct th_host *th;
-    char *id;
-    uint8_t *data, *durable;
-    struct bp_block_info info;
-    uint64_t room; /* bytes behind data */
-    int no_medium, hold;
-    struct flight *flights;
-    struct script *scripts;
-    struct fake_queue *queues;
-    struct th_block_op *log;
-    uint32_t log_count, log_room, submits;
-    uint32_t events[8];
-    uint32_t event_count;
-};
 
 static int32_t
 block_host_call(struct th_block *block)
@@ -344,9 +306,8 @@ scripted_status(struct th_block *block, uint32_t op, uint32_t *flags)
     return status;
 }
 
-/* Takes a flight out of the list and completes it. cancelled: with -ECANCELED. */
-static void
-finish(struct th_block *block, struct flight **link, int cancelled)
+void
+th_block_finish(struct th_block *block, struct flight **link, int cancelled)
 {
     struct flight *flight = *link;
     struct fake_queue *queue = flight->queue;
@@ -391,7 +352,7 @@ block_drain(void *self, void *queue)
     before = th_enter(block->th, TH_IN_LOOP);
     while (*link != NULL) {
         if ((*link)->queue == queue) {
-            finish(block, link, (int)((*link)->request.op >> 31));
+            th_block_finish(block, link, (int)((*link)->request.op >> 31));
             link = &block->flights;
         } else {
             link = &(*link)->next;
@@ -413,7 +374,7 @@ block_resize(void *self, uint64_t capacity)
     return 0;
 }
 
-static const struct bp_block_ops fake_block_ops = {
+const struct bp_block_ops th_fake_block_ops = {
     .size = sizeof(struct bp_block_ops),
     .info = block_get_info,
     .queue_open = block_queue_open,
@@ -423,216 +384,3 @@ static const struct bp_block_ops fake_block_ops = {
     .drain = block_drain,
     .resize = block_resize,
 };
-
-/* --- what the test does ------------------------------------------------------------------------
- */
-
-static int
-block_run(void *self)
-{
-    struct th_block *block = self;
-    struct fake_queue *queue;
-    uint32_t i;
-
-    if (block->event_count > 0) {
-        uint32_t event = block->events[0];
-        memmove(block->events, block->events + 1, sizeof(block->events) - sizeof(event));
-        block->event_count--;
-        for (queue = block->queues; queue != NULL; queue = queue->next) {
-            if (queue->client.event != NULL) {
-                queue->client.event(queue->args.opaque, event);
-            }
-        }
-        return 1;
-    }
-    if (block->hold || block->flights == NULL) {
-        return 0;
-    }
-    for (i = 0; block->flights != NULL && i < 64; i++) {
-        finish(block, &block->flights, (int)(block->flights->request.op >> 31));
-    }
-    return 1;
-}
-
-static void
-block_free(void *self)
-{
-    struct th_block *block = self;
-
-    while (block->flights != NULL) {
-        struct flight *flight = block->flights;
-        block->flights = flight->next;
-        free(flight);
-    }
-    while (block->scripts != NULL) {
-        struct script *script = block->scripts;
-        block->scripts = script->next;
-        free(script);
-    }
-    while (block->queues != NULL) {
-        struct fake_queue *queue = block->queues;
-        block->queues = queue->next;
-        free(queue);
-    }
-    free(block->data);
-    free(block->durable);
-    free(block->log);
-    free(block->id);
-    free(block);
-}
-
-static int
-block_busy(void *self)
-{
-    return ((struct th_block *)self)->queues != NULL;
-}
-
-struct th_block *
-th_block_new(struct th_host *th, const char *id, uint64_t capacity)
-{
-    struct th_block *block = th_alloc(sizeof(*block));
-    struct th_backend backend = {.interface_id = BP_BLOCK_ID,
-                                 .table = &fake_block_ops,
-                                 .self = block,
-                                 .run = block_run,
-                                 .free = block_free,
-                                 .busy = block_busy};
-
-    block->th = th;
-    block->id = th_strdup(id);
-    block->room = capacity;
-    block->data = th_alloc(capacity);
-    block->durable = th_alloc(capacity);
-    block->info.size = sizeof(block->info);
-    block->info.flags = BP_BLOCK_WRITE_CACHE | BP_BLOCK_CAN_DISCARD | BP_BLOCK_CAN_ZERO |
-                        BP_BLOCK_CAN_FUA | BP_BLOCK_CAN_RESIZE;
-    block->info.capacity = capacity;
-    block->info.block_size = 512;
-    block->info.physical_block_size = 4096;
-    block->info.buffer_alignment = 1;
-    block->info.max_transfer = 1 << 20;
-    block->info.max_iov = 128;
-    block->info.discard_granularity = 4096;
-    block->info.max_discard = 1 << 30;
-    block->info.generation = 1;
-    backend.id = block->id;
-    th_add_backend(th, &backend);
-    return block;
-}
-
-uint8_t *
-th_block_data(struct th_block *block)
-{
-    return block->data;
-}
-
-const uint8_t *
-th_block_durable(struct th_block *block)
-{
-    return block->durable;
-}
-
-void
-th_block_crash(struct th_block *block)
-{
-    memcpy(block->data, block->durable, block->room);
-}
-
-struct bp_block_info *
-th_block_info(struct th_block *block)
-{
-    return &block->info;
-}
-
-void
-th_block_set_medium(struct th_block *block, int present)
-{
-    block->no_medium = !present;
-    block->info.generation++;
-    th_block_send_event(block, BP_BLOCK_EVENT_MEDIA);
-}
-
-void
-th_block_send_event(struct th_block *block, uint32_t event)
-{
-    if (block->event_count < sizeof(block->events) / sizeof(block->events[0])) {
-        block->events[block->event_count++] = event;
-    }
-}
-
-void
-th_block_fail(struct th_block *block, uint32_t op, uint32_t skip, int32_t status, uint32_t flags)
-{
-    struct script *script = th_alloc(sizeof(*script));
-    struct script **end = &block->scripts;
-
-    script->op = op;
-    script->skip = skip;
-    script->status = status;
-    script->flags = flags;
-    while (*end != NULL) {
-        end = &(*end)->next;
-    }
-    *end = script;
-}
-
-void
-th_block_hold(struct th_block *block, int hold)
-{
-    block->hold = hold;
-}
-
-void
-th_block_release(struct th_block *block, uint32_t count, int reverse)
-{
-    while (count-- > 0 && block->flights != NULL) {
-        struct flight **link = &block->flights;
-        enum th_context before;
-        while (reverse && (*link)->next != NULL) {
-            link = &(*link)->next;
-        }
-        before = th_enter(block->th, TH_IN_LOOP);
-        finish(block, link, (int)((*link)->request.op >> 31));
-        th_leave(block->th, before);
-    }
-    th_run(block->th);
-}
-
-uint32_t
-th_block_in_flight(struct th_block *block)
-{
-    const struct flight *flight;
-    uint32_t count = 0;
-
-    for (flight = block->flights; flight != NULL; flight = flight->next) {
-        count++;
-    }
-    return count;
-}
-
-const struct th_block_op *
-th_block_log(struct th_block *block, uint32_t *count)
-{
-    *count = block->log_count;
-    return block->log;
-}
-
-void
-th_block_log_clear(struct th_block *block)
-{
-    uint32_t kept = 0;
-    struct flight *flight;
-
-    /* What is in flight keeps its entry. */
-    for (flight = block->flights; flight != NULL; flight = flight->next) {
-        block->log[kept] = block->log[flight->log_index];
-        flight->log_index = kept++;
-    }
-    block->log_count = kept;
-}
-
-uint32_t
-th_block_submits(struct th_block *block)
-{
-    return block->submits;
-}
