@@ -90,22 +90,76 @@ stream_flush(Stream *stream)
     }
 }
 
-static gboolean
-readable(gint fd, GIOCondition condition, gpointer opaque)
+static void
+receive(Stream *stream)
 {
-    Stream *stream = opaque;
     char data[READ_BYTES];
-    ssize_t got = read(fd, data, sizeof(data));
+    ssize_t got = read(stream->fd, data, sizeof(data));
 
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
-        return G_SOURCE_CONTINUE;
+        return;
     }
     if (got <= 0 || !stream->funcs.received(stream->opaque, data, (size_t)got)) {
         stream_close(stream);
     } else {
         stream_flush(stream);
     }
+}
+
+/* Input. GLib takes an ordinary source out of its poll set while it is dispatched and puts it back
+ * afterwards, and wakes itself up for both: three system calls a request. A source that may recurse
+ * stays in; this one says for itself that it is not ready until its dispatch is over. */
+typedef struct {
+    GSource source;
+    Stream *stream;
+    gpointer tag;
+    bool busy;
+} InputSource;
+
+static gboolean
+input_prepare(GSource *source, gint *timeout)
+{
+    *timeout = -1;
+    return FALSE;
+}
+
+static gboolean
+input_check(GSource *source)
+{
+    const InputSource *input = (InputSource *)source;
+
+    return !input->busy && g_source_query_unix_fd(source, input->tag) != 0;
+}
+
+static gboolean
+input_dispatch(GSource *source, GSourceFunc callback, gpointer opaque)
+{
+    InputSource *input = (InputSource *)source;
+
+    input->busy = true;
+    receive(input->stream); /* may free the stream, not the source: GLib holds it */
+    input->busy = false;
     return G_SOURCE_CONTINUE;
+}
+
+static GSource *
+input_source_new(Stream *stream)
+{
+    static GSourceFuncs funcs = {
+        /* check: allow; GLib wants it writable */
+        .prepare = input_prepare,
+        .check = input_check,
+        .dispatch = input_dispatch,
+    };
+    GSource *source = g_source_new(&funcs, sizeof(InputSource));
+    InputSource *input = (InputSource *)source;
+
+    input->stream = stream;
+    input->tag = g_source_add_unix_fd(source, stream->fd, G_IO_IN | G_IO_HUP | G_IO_ERR);
+    g_source_set_can_recurse(source, TRUE);
+    g_source_set_priority(source, stream->priority);
+    (void)g_source_attach(source, stream->context);
+    return source;
 }
 
 /* Output that was appended outside of a callback of the socket: ready whenever some waits. */
@@ -139,7 +193,8 @@ output_dispatch(GSource *source, GSourceFunc callback, gpointer opaque)
 static GSource *
 output_source_new(Stream *stream)
 {
-    static GSourceFuncs funcs = { /* check: allow; GLib wants it writable */
+    static GSourceFuncs funcs = {
+        /* check: allow; GLib wants it writable */
         .prepare = output_prepare,
         .check = output_waits,
         .dispatch = output_dispatch,
@@ -164,7 +219,7 @@ stream_new(GMainContext *context, int fd, int priority, size_t output_max, const
     stream->funcs = *funcs;
     stream->opaque = opaque;
     stream->out = g_string_new(NULL);
-    stream->read_source = watch(stream, G_IO_IN | G_IO_HUP | G_IO_ERR, readable);
+    stream->read_source = input_source_new(stream);
     stream->output_source = output_source_new(stream);
     return stream;
 }
