@@ -200,8 +200,9 @@ fill_fw_cfg(Board *board)
 
     fw_cfg_set(board->fw_cfg, FW_CFG_UUID, board->uuid, sizeof(board->uuid));
     fw_cfg_set_int(board->fw_cfg, FW_CFG_RAM_SIZE, guest_memory_size(board->bus.memory), 8);
-    /* No display: SeaBIOS then talks on the first serial port. */
-    fw_cfg_set_int(board->fw_cfg, FW_CFG_NO_GRAPHIC, 1, 2);
+    /* Which port firmware talks on, if any, is the file etc/sercon-port's to say: a 1 here would
+     * force the first serial port. */
+    fw_cfg_set_int(board->fw_cfg, FW_CFG_NO_GRAPHIC, 0, 2);
     /* SeaBIOS waits for exactly this many processors. */
     fw_cfg_set_int(board->fw_cfg, FW_CFG_CPU_COUNT, board->cpus, 2);
     fw_cfg_set_int(board->fw_cfg, FW_CFG_MAX_CPUS, board->cpus, 2);
@@ -348,7 +349,9 @@ board_fw_cfg_set_u16(Board *board, uint16_t key, uint16_t value)
 bool
 board_set_boot_order(Board *board, const BoardBootOrder *order, GError **error)
 {
-    uint32_t wait_ms = GUINT32_TO_LE(order->menu_wait_ms);
+    /* Nothing to boot from: say so and stop, rather than look again every minute. */
+    const uint32_t never = UINT32_MAX;
+    uint16_t wait_ms = GUINT16_TO_LE((uint16_t)MIN(order->menu_wait_ms, (uint32_t)UINT16_MAX));
     uint8_t cell_38, cell_3d;
     g_autofree char *text = boot_order_text(order, error);
 
@@ -361,6 +364,9 @@ board_set_boot_order(Board *board, const BoardBootOrder *order, GError **error)
     board_fw_cfg_set_u16(board, FW_CFG_BOOT_MENU, order->menu ? 1 : 0);
     if (text[0] != '\0' &&
         !board_fw_cfg_add_file(board, "bootorder", text, strlen(text) + 1, error)) {
+        return false;
+    }
+    if (!board_fw_cfg_add_file(board, "etc/boot-fail-wait", &never, sizeof(never), error)) {
         return false;
     }
     return wait_ms == 0 ||
