@@ -80,7 +80,7 @@ run_cont(Machine *machine, JsonObject *arguments, QmpResult *result)
 static void
 run_system_reset(Machine *machine, JsonObject *arguments, QmpResult *result)
 {
-    machine_request(machine, MACHINE_REQUEST_RESET, "qmp", "system_reset");
+    machine_request(machine, MACHINE_REQUEST_HOST_RESET, "qmp", "system_reset");
 }
 
 static void

@@ -178,7 +178,7 @@ machine_resume(Machine *machine)
     machine_emit(machine, "machine", "RESUME", NULL);
 }
 
-void
+bool
 machine_reset(Machine *machine)
 {
     g_autoptr(GError) error = NULL;
@@ -189,12 +189,12 @@ machine_reset(Machine *machine)
     if (!power_cycle(machine, BP_RESET_SYSTEM, &error)) {
         log_error("machine", "cannot reset: %s", error->message);
         machine_end(machine, 1);
-        return;
+        return false;
     }
-    machine_emit(machine, "machine", "RESET", "{\"guest\": true, \"reason\": \"guest-reset\"}");
     if (machine->running && machine->services.vm != NULL) {
         vm_resume(machine->services.vm);
     }
+    return true;
 }
 
 bool

@@ -19,26 +19,27 @@ typedef struct {
     bool no_reboot; /* a guest reset ends the program instead */
 } MachineArgs;
 
-/* Builds everything, starts nothing; what fails is undone. plan: not owned, outlives the machine. */
+/* Builds everything, starts nothing; what fails is undone. plan: not owned, outlives the machine.
+ */
 Machine *machine_new(const MachinePlan *plan, const MachineArgs *args, GError **error);
 void machine_free(Machine *machine);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Machine, machine_free)
 
 typedef enum {
-    MACHINE_REQUEST_QUIT,     /* a user's command: end with status 0 */
-    MACHINE_REQUEST_STOP,     /* pause */
+    MACHINE_REQUEST_QUIT, /* a user's command: end with status 0 */
+    MACHINE_REQUEST_STOP, /* pause */
     MACHINE_REQUEST_RESUME,
-    MACHINE_REQUEST_RESET,
-    MACHINE_REQUEST_POWEROFF, /* the guest switched itself off */
+    MACHINE_REQUEST_RESET,      /* the guest's */
+    MACHINE_REQUEST_HOST_RESET, /* a user's command */
+    MACHINE_REQUEST_POWEROFF,   /* the guest switched itself off */
     MACHINE_REQUEST_POWER_BUTTON,
-    MACHINE_REQUEST_SUSPEND,  /* S3: the vCPUs rest until the power button */
-    MACHINE_REQUEST_FAIL,     /* it cannot go on: end with status 1 */
+    MACHINE_REQUEST_SUSPEND, /* S3: the vCPUs rest until the power button */
+    MACHINE_REQUEST_FAIL,    /* it cannot go on: end with status 1 */
     MACHINE_REQUEST_COUNT,
 } MachineRequest;
 
 /* Asks for a change; done soon, on the control thread. who, reason: for the log. [any] */
-void machine_request(Machine *machine, MachineRequest request, const char *who,
-                     const char *reason);
+void machine_request(Machine *machine, MachineRequest request, const char *who, const char *reason);
 
 /* Power on: resets everything and lets the vCPUs run (unless paused). */
 bool machine_start(Machine *machine, GError **error);
@@ -47,7 +48,8 @@ int machine_run(Machine *machine);
 
 void machine_pause(Machine *machine);
 void machine_resume(Machine *machine);
-void machine_reset(Machine *machine);
+/* False: it could not be reset and ends. */
+bool machine_reset(Machine *machine);
 bool machine_is_running(const Machine *machine);
 
 const char *machine_name(const Machine *machine);
@@ -58,7 +60,7 @@ VirtualClock *machine_clock(Machine *machine);
 GPtrArray *machine_loops(Machine *machine); /* Loop* */
 const MachinePlan *machine_plan(const Machine *machine);
 
-/* Something operators may want to know: RESET, SHUTDOWN, STOP, a device's events. json: an object or
- * NULL, borrowed. Called on the control thread. */
+/* Something operators may want to know: RESET, SHUTDOWN, STOP, a device's events. json: an object
+ * or NULL, borrowed. Called on the control thread. */
 typedef void MachineEventFunc(void *opaque, const char *who, const char *name, const char *json);
 void machine_set_event_func(Machine *machine, MachineEventFunc *func, void *opaque);

@@ -13,10 +13,15 @@
 #define EVENTS_MAX 1024 /* queued; more than that and a guest is flooding us */
 
 static const char *const request_names[] = {
-    [MACHINE_REQUEST_QUIT] = "quit",         [MACHINE_REQUEST_STOP] = "stop",
-    [MACHINE_REQUEST_RESUME] = "resume",     [MACHINE_REQUEST_RESET] = "reset",
-    [MACHINE_REQUEST_POWEROFF] = "power off", [MACHINE_REQUEST_POWER_BUTTON] = "power button",
-    [MACHINE_REQUEST_SUSPEND] = "suspend",   [MACHINE_REQUEST_FAIL] = "failure",
+    [MACHINE_REQUEST_QUIT] = "quit",
+    [MACHINE_REQUEST_STOP] = "stop",
+    [MACHINE_REQUEST_RESUME] = "resume",
+    [MACHINE_REQUEST_RESET] = "reset",
+    [MACHINE_REQUEST_HOST_RESET] = "reset",
+    [MACHINE_REQUEST_POWEROFF] = "power off",
+    [MACHINE_REQUEST_POWER_BUTTON] = "power button",
+    [MACHINE_REQUEST_SUSPEND] = "suspend",
+    [MACHINE_REQUEST_FAIL] = "failure",
 };
 
 static void
@@ -83,15 +88,16 @@ machine_end(Machine *machine, int exit_status)
 }
 
 static void
-serve_reset(Machine *machine)
+serve_reset(Machine *machine, const char *data)
 {
     if (machine->args.no_reboot) {
-        machine_emit(machine, "machine", "SHUTDOWN",
-                     "{\"guest\": true, \"reason\": \"guest-reset\"}");
+        machine_emit(machine, "machine", "SHUTDOWN", data);
         machine_end(machine, 0);
         return;
     }
-    machine_reset(machine);
+    if (machine_reset(machine)) {
+        machine_emit(machine, "machine", "RESET", data);
+    }
 }
 
 static void
@@ -112,7 +118,10 @@ serve_request(Machine *machine, MachineRequest request)
         machine_end(machine, 1);
         break;
     case MACHINE_REQUEST_RESET:
-        serve_reset(machine);
+        serve_reset(machine, "{\"guest\": true, \"reason\": \"guest-reset\"}");
+        break;
+    case MACHINE_REQUEST_HOST_RESET:
+        serve_reset(machine, "{\"guest\": false, \"reason\": \"host-qmp-system-reset\"}");
         break;
     case MACHINE_REQUEST_STOP:
         machine_pause(machine);
@@ -122,6 +131,7 @@ serve_request(Machine *machine, MachineRequest request)
         break;
     case MACHINE_REQUEST_POWER_BUTTON:
         board_power_button(machine->services.board);
+        machine_emit(machine, "machine", "POWERDOWN", NULL);
         break;
     case MACHINE_REQUEST_SUSPEND:
         machine_emit(machine, "machine", "SUSPEND", NULL);
