@@ -136,7 +136,7 @@ run_read(TestCommands *commands, char **words, unsigned count)
     if (!range(commands, words + 1, &address, &length)) {
         return;
     }
-    data = g_malloc(length);
+    data = g_malloc(length + 1); /* never NULL */
     physical_read(machine_bus(commands->machine), address, data, length);
     g_string_append(commands->out, "OK 0x");
     for (i = 0; i < length; i++) {
@@ -160,7 +160,7 @@ run_write(TestCommands *commands, char **words, unsigned count)
         reply(commands, "ERR the data must be 0x and hexadecimal bytes");
         return;
     }
-    data = g_malloc0(length);
+    data = g_malloc0(length + 1);
     given = MIN(strlen(words[3] + 2) / 2, length);
     for (i = 0; i < given; i++) {
         int high = g_ascii_xdigit_value(words[3][2 + 2 * i]);
@@ -184,7 +184,7 @@ run_memset(TestCommands *commands, char **words, unsigned count)
     if (!range(commands, words + 1, &address, &length) || !number(commands, words[3], &value)) {
         return;
     }
-    data = g_malloc(length);
+    data = g_malloc(length + 1); /* never NULL */
     memset(data, (int)(value & 0xff), length);
     physical_write(machine_bus(commands->machine), address, data, length);
     reply(commands, "OK");
@@ -200,7 +200,7 @@ run_b64read(TestCommands *commands, char **words, unsigned count)
     if (!range(commands, words + 1, &address, &length)) {
         return;
     }
-    data = g_malloc(length);
+    data = g_malloc(length + 1); /* never NULL */
     physical_read(machine_bus(commands->machine), address, data, length);
     text = g_base64_encode(data, length);
     g_string_append_printf(commands->out, "OK %s\n", text);
