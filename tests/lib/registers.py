@@ -1,12 +1,67 @@
 # SPDX-License-Identifier: Apache-2.0
 """A machine without a vCPU, driven register by register over the test protocol."""
 
+import json
 import os
 import socket
 import subprocess
 import time
 
 from backplane import PROGRAM, Failure, check
+
+
+def equal(got, wanted, what):
+    check(got == wanted, f"{what}: got {shown(got)}, not {shown(wanted)}")
+
+
+def shown(value):
+    return f"0x{value:x}" if isinstance(value, int) and not isinstance(value, bool) else repr(value)
+
+
+class Qmp:
+    """A client of the control socket; events are kept in the order they came."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(30)
+        self.socket.connect(path)
+        self.file = self.socket.makefile("r", encoding="utf-8")
+        self.events = []
+        check("QMP" in json.loads(self.file.readline()), "no greeting")
+        self.ask("qmp_capabilities")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+        self.socket.close()
+
+    def _next(self):
+        line = self.file.readline()
+        check(line, "the control socket was closed")
+        return json.loads(line)
+
+    def ask(self, command, **arguments):
+        request = {"execute": command}
+        if arguments:
+            request["arguments"] = arguments
+        self.socket.sendall(json.dumps(request).encode() + b"\n")
+        while True:
+            answer = self._next()
+            if "event" not in answer:
+                check("return" in answer, f"{command}: {answer}")
+                return answer["return"]
+            self.events.append(answer)
+
+    def event(self, name):
+        """Waits for an event; returns its data."""
+        while True:
+            for i, event in enumerate(self.events):
+                if event["event"] == name:
+                    del self.events[:i + 1]
+                    return event.get("data", {})
+            self.events.append(self._next())
 
 
 class TestMachine:
@@ -119,6 +174,51 @@ class TestMachine:
     def config_write(self, devfn, offset, value, width=4):
         self.outl(0xcf8, 0x80000000 | devfn << 8 | (offset & 0xfc))
         {1: self.outb, 2: self.outw, 4: self.outl}[width](0xcfc + offset % 4, value)
+
+    def functions(self):
+        """devfn of every function of bus 0, found the way firmware does."""
+        found = []
+        for slot in range(32):
+            many = True
+            for function in range(8):
+                devfn = slot << 3 | function
+                if (function == 0 or many) and self.config_read(devfn, 0, 2) != 0xffff:
+                    found.append(devfn)
+                if function == 0:
+                    many = self.config_read(devfn, 0x0e, 1) & 0x80 != 0
+        return found
+
+    def bar_size(self, devfn, offset):
+        """(size, is I/O) of a BAR; it reads as before afterwards."""
+        before = self.config_read(devfn, offset)
+        self.config_write(devfn, offset, 0xffffffff)
+        mask = self.config_read(devfn, offset)
+        self.config_write(devfn, offset, before)
+        if mask == 0:
+            return 0, False
+        is_io = mask & 1 != 0
+        mask &= 0xfffffffc if is_io else 0xfffffff0
+        return (~mask & 0xffffffff) + 1, is_io
+
+    def fw_cfg(self, key, length):
+        self.outw(0x510, key)
+        return bytes(self.inb(0x511) for _ in range(length))
+
+    def fw_cfg_files(self):
+        """name -> (key, size)"""
+        count = int.from_bytes(self.fw_cfg(0x19, 4), "big")
+        check(count < 1000, f"{count} files")
+        files = {}
+        for _ in range(count):
+            entry = bytes(self.inb(0x511) for _ in range(64))
+            files[entry[8:].split(b"\0")[0].decode()] = (
+                int.from_bytes(entry[4:6], "big"), int.from_bytes(entry[:4], "big"))
+        return files
+
+    def fw_cfg_file(self, name):
+        files = self.fw_cfg_files()
+        check(name in files, f"no file {name} in {sorted(files)}")
+        return self.fw_cfg(*files[name])
 
     def cmos(self, cell, value=None):
         self.outb(0x70, cell)
