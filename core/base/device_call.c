@@ -75,6 +75,22 @@ device_call_enter(DeviceCall *call, GMutex *lock, const void *object)
 }
 
 void
+device_call_enter_always(DeviceCall *call, GMutex *lock)
+{
+    DeviceCall **innermost = innermost_call();
+    DeviceCall *outer = *innermost;
+
+    g_mutex_lock(lock);
+    *call = (DeviceCall){
+        .lock = lock,
+        .outer = outer,
+        .holds_lock = true,
+        .depth = outer ? outer->depth + 1 : 0,
+    };
+    *innermost = call;
+}
+
+void
 device_call_leave(DeviceCall *call)
 {
     *innermost_call() = call->outer;
