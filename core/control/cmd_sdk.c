@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char HELP[] =
+static const char help_text[] =
     "Usage: backplane sdk new NAME --kind=KIND [--directory=DIR]\n"
     "       backplane sdk check FILE.so...\n\n"
     "new    writes a plugin that builds and whose test passes: C source, test on the SDK's fake\n"
@@ -78,7 +78,7 @@ cmd_sdk(int argc, char **argv)
     const char *what = argc > 1 ? argv[1] : "";
 
     if (strcmp(what, "--help") == 0 || strcmp(what, "-h") == 0) {
-        (void)fputs(HELP, stdout);
+        (void)fputs(help_text, stdout);
         return 0;
     }
     if (strcmp(what, "new") == 0) {

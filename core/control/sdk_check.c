@@ -30,12 +30,11 @@ report_error(Report *report, const char *format, ...)
 {
     va_list arguments;
 
-    report->errors++;
-    (void)printf("  error: ");
     va_start(arguments, format);
-    (void)vprintf(format, arguments);
+    g_autofree char *text = g_strdup_vprintf(format, arguments);
     va_end(arguments);
-    (void)printf("\n");
+    (void)printf("  error: %s\n", text);
+    report->errors++;
 }
 
 static void
@@ -43,12 +42,11 @@ report_warning(Report *report, const char *format, ...)
 {
     va_list arguments;
 
-    report->warnings++;
-    (void)printf("  warning: ");
     va_start(arguments, format);
-    (void)vprintf(format, arguments);
+    g_autofree char *text = g_strdup_vprintf(format, arguments);
     va_end(arguments);
-    (void)printf("\n");
+    (void)printf("  warning: %s\n", text);
+    report->warnings++;
 }
 
 static bool
@@ -106,28 +104,42 @@ check_writable(Report *report, const ElfImage *elf)
     }
 }
 
+static void check_props(Report *report, const struct bp_prop *props, const char *where);
+
+static void
+check_default(Report *report, const struct bp_prop *prop, const char *path)
+{
+    if (prop->def == NULL || (prop->flags & BP_PROP_PER_INSTANCE) != 0) {
+        return;
+    }
+    g_autoptr(Node) value = schema_default(prop, prop->def);
+    if (value == NULL) {
+        report_error(report, "option %s: its default \"%s\" is no value of it", path, prop->def);
+    }
+    if ((prop->flags & BP_PROP_REQUIRED) != 0) {
+        report_warning(report, "option %s is required and has a default", path);
+    }
+}
+
+static void
+check_prop(Report *report, const struct bp_prop *prop, const char *where)
+{
+    g_autofree char *path = g_strdup_printf("%s.%s", where, prop->name);
+
+    if (prop->help == NULL || prop->help[0] == '\0') {
+        report_warning(report, "option %s has no help", path);
+    }
+    check_default(report, prop, path);
+    if (prop->type == BP_PROP_GROUP) {
+        check_props(report, prop->children, path);
+    }
+}
+
 static void
 check_props(Report *report, const struct bp_prop *props, const char *where)
 {
     for (const struct bp_prop *prop = props; prop != NULL && prop->name != NULL; prop++) {
-        g_autofree char *path = g_strdup_printf("%s.%s", where, prop->name);
-        if (prop->help == NULL || prop->help[0] == '\0') {
-            report_warning(report, "option %s has no help", path);
-        }
-        if (prop->def != NULL && (prop->flags & BP_PROP_PER_INSTANCE) == 0) {
-            Node *value = schema_default(prop, prop->def);
-            if (value == NULL) {
-                report_error(report, "option %s: its default \"%s\" is no value of it", path,
-                             prop->def);
-            }
-            node_free(value);
-        }
-        if ((prop->flags & BP_PROP_REQUIRED) != 0 && prop->def != NULL) {
-            report_warning(report, "option %s is required and has a default", path);
-        }
-        if (prop->type == BP_PROP_GROUP) {
-            check_props(report, prop->children, path);
-        }
+        check_prop(report, prop, where);
     }
 }
 

@@ -18,7 +18,7 @@
 #define NAME_MAX_LENGTH 31
 #define TAG_LENGTH      4
 
-static const char *const KINDS[] = {"pci-device", "isa-device", "block-backend", "char-backend",
+static const char *const kinds[] = {"pci-device", "isa-device", "block-backend", "char-backend",
                                     NULL};
 
 /* One file of the result. */
@@ -43,8 +43,8 @@ check_name(const char *name, const char *kind, GError **error)
             name, NAME_MAX_LENGTH);
         return false;
     }
-    if (!g_strv_contains(KINDS, kind)) {
-        const char *nearest = nearest_name(kind, KINDS);
+    if (!g_strv_contains(kinds, kind)) {
+        const char *nearest = nearest_name(kind, kinds);
         g_set_error(error, BACKPLANE_ERROR, ERROR_CONFIG,
                     "sdk new: there is no kind \"%s\"%s%s%s; there are pci-device, isa-device, "
                     "block-backend and char-backend",
@@ -75,10 +75,10 @@ fill_in(const char *text, const char *name)
     g_autofree char *ident = g_strdelimit(g_strdup(name), "-", '_');
     g_autofree char *upper = g_ascii_strup(ident, -1);
     g_autoptr(GString) result = g_string_new(text);
-    char tag[TAG_LENGTH + 1] = "____";
+    g_autofree char *tag = g_strdup_printf("%-4.4s", upper);
     uint32_t value = 0;
 
-    memcpy(tag, upper, MIN(strlen(upper), TAG_LENGTH));
+    (void)g_strdelimit(tag, " ", '_');
     for (unsigned i = 0; i < TAG_LENGTH; i++) {
         value |= (uint32_t)(unsigned char)tag[i] << (8 * i);
     }

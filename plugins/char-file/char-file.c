@@ -46,31 +46,38 @@ charfile_write(void *self, const uint8_t *data, uint32_t length)
     return (int32_t)length; /* a full disk must not stop the guest */
 }
 
+/* Reads once and hands it over. Returns what was read; 0: the end. */
+static uint32_t
+read_input(struct charfile *file, uint32_t wanted)
+{
+    uint8_t data[READ_BYTES];
+    ssize_t n = read(file->in, data, wanted);
+    uint32_t taken;
+
+    if (n < 0) {
+        bp_warn(&file->host, "cannot read the input: %s; ignoring it", strerror(errno));
+        return 0;
+    }
+    taken = bp_char_port_receive(&file->port, data, (uint32_t)n);
+    if (taken < (uint32_t)n && lseek(file->in, (off_t)taken - n, SEEK_CUR) < 0) {
+        bp_warn(&file->host, "lost %u bytes of the input", (unsigned)(n - taken));
+    }
+    return (uint32_t)n;
+}
+
 /* A regular file never blocks for long, so it is read as the guest takes it. */
 static void
 charfile_pump(void *opaque)
 {
     struct charfile *file = opaque;
-    uint8_t data[READ_BYTES];
     uint32_t wanted;
 
     pthread_mutex_lock(&file->lock);
     file->pump_planned = 0;
     pthread_mutex_unlock(&file->lock);
-    while ((wanted = bp_min_u32(bp_char_port_credit(&file->port), READ_BYTES)) > 0) {
-        ssize_t n = read(file->in, data, wanted);
-        uint32_t taken;
-        if (n <= 0) {
-            if (n < 0) {
-                bp_warn(&file->host, "cannot read the input: %s; ignoring it", strerror(errno));
-            }
-            return;
-        }
-        taken = bp_char_port_receive(&file->port, data, (uint32_t)n);
-        if (taken < (uint32_t)n && lseek(file->in, (off_t)taken - n, SEEK_CUR) < 0) {
-            bp_warn(&file->host, "lost %u bytes of the input", (unsigned)(n - taken));
-        }
-    }
+    do {
+        wanted = bp_min_u32(bp_char_port_credit(&file->port), READ_BYTES);
+    } while (wanted > 0 && read_input(file, wanted) > 0);
 }
 
 static void

@@ -3,7 +3,9 @@
 """backplane sdk new: each kind of plugin, made outside this tree and built from the installed SDK alone,
 by gcc and by clang, passes its own test and `backplane sdk check`. Speaks TAP.
 
-usage: test_template.py BACKPLANE BUILD_DIR"""
+usage: test_template.py BACKPLANE BUILD_DIR SANITIZER
+With a sanitizer other than "none" the static libraries cannot be used by a project without it, so those
+steps are skipped."""
 
 import os
 import shutil
@@ -95,6 +97,9 @@ def main():
                       lambda: check_in_tree(backplane, work, env)))
         steps.append(("mistakes are explained", lambda: check_errors(backplane, work, env)))
         for number, (title, step) in enumerate(steps, 1):
+            if sys.argv[3] != "none" and 1 < number <= len(cases) + 1:
+                print("ok %d - %s # SKIP built with a sanitizer" % (number, title))
+                continue
             try:
                 step()
                 print("ok %d - %s" % (number, title), flush=True)

@@ -48,12 +48,13 @@ bp_ram_translate(const struct bp_ram_view *view, uint64_t gpa, uint64_t length, 
     for (i = 0; i < view->range_count; i++) {
         const struct bp_ram_range *range = &view->ranges[i];
         uint64_t offset = gpa - range->gpa;
-        if (gpa >= range->gpa && offset < range->length) {
-            if (length > range->length - offset || (write != 0 && (range->flags & BP_RAM_READONLY))) {
-                return NULL;
-            }
-            return range->hva + offset;
+        if (gpa < range->gpa || offset >= range->length) {
+            continue;
         }
+        if (length > range->length - offset || (write != 0 && (range->flags & BP_RAM_READONLY))) {
+            return NULL;
+        }
+        return range->hva + offset;
     }
     return NULL;
 }

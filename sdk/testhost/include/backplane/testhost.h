@@ -230,8 +230,8 @@ const struct bp_isa_resource *th_isa_resource(struct th_host *th, uint32_t n);
 int th_logged(struct th_host *th, const char *text);
 uint32_t th_log_count(struct th_host *th, uint32_t level);
 /* Prints what is logged to stderr, too. BACKPLANE_TESTHOST_LOG=1 in the environment does so.
- * BACKPLANE_TESTHOST_FUTURE=1 makes each host play a core of a later release: every table and struct
- * a plugin gets is larger than it knows. */
+ * BACKPLANE_TESTHOST_FUTURE=1 makes each host play a core of a later release: every table and
+ * struct a plugin gets is larger than it knows. */
 void th_set_verbose(struct th_host *th, int verbose);
 
 /* --- a fake block backend ----------------------------------------------------------------------
