@@ -12,6 +12,8 @@
 #include <string.h>
 
 enum {
+    CELL_SHUTDOWN_STATUS = 0x0F,
+    SHUTDOWN_RESUME_S3 = 0xFE,
     CELL_BOOT_THIRD = 0x38,
     CELL_BOOT_FIRST = 0x3D,
     CELL_CHECKED_FIRST = 0x10,
@@ -440,6 +442,15 @@ board_power_button(Board *board)
 {
     if (board->power != NULL) {
         piix4_pm_power_button(board->power);
+    }
+}
+
+void
+board_wake(Board *board, bool by_button)
+{
+    if (board->power != NULL) {
+        board_cmos_set(board, CELL_SHUTDOWN_STATUS, SHUTDOWN_RESUME_S3);
+        piix4_pm_wake(board->power, by_button);
     }
 }
 

@@ -113,6 +113,9 @@ uint64_t board_place_tables(Board *board);
 void board_setup_direct_boot(Board *board);
 
 void board_power_button(Board *board); /* [control] */
+/* The end of S3, after board_reset(): tells the guest that it woke, and firmware (CMOS 0Fh) to go on
+ * where the system was left. [control] */
+void board_wake(Board *board, bool by_button);
 /* Keyboard and mouse input, see i8042.h. [any] */
 bool board_key(Board *board, uint16_t key, bool down);
 void board_mouse(Board *board, int32_t dx, int32_t dy, int32_t dz, uint8_t buttons);

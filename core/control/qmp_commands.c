@@ -37,7 +37,10 @@ run_query_status(Machine *machine, JsonObject *arguments, QmpResult *result)
 
     json_object_set_boolean_member(status, "running", running);
     json_object_set_boolean_member(status, "singlestep", FALSE);
-    json_object_set_string_member(status, "status", running ? "running" : "paused");
+    json_object_set_string_member(status, "status",
+                                  machine_is_suspended(machine) ? "suspended"
+                                  : running                     ? "running"
+                                                                : "paused");
     result->value = json_node_init_object(json_node_alloc(), status);
     json_object_unref(status);
 }
@@ -90,6 +93,17 @@ run_system_powerdown(Machine *machine, JsonObject *arguments, QmpResult *result)
 }
 
 static void
+run_system_wakeup(Machine *machine, JsonObject *arguments, QmpResult *result)
+{
+    if (!machine_is_suspended(machine)) {
+        result->error_class = "GenericError";
+        result->error_text = g_strdup("Unable to wake up: guest is not in suspended state");
+        return;
+    }
+    machine_request(machine, MACHINE_REQUEST_WAKE, "qmp", "system_wakeup");
+}
+
+static void
 run_quit(Machine *machine, JsonObject *arguments, QmpResult *result)
 {
     machine_request(machine, MACHINE_REQUEST_QUIT, "qmp", "quit");
@@ -108,6 +122,7 @@ static const QmpCommand qmp_commands[] = {
     { "stop", run_stop },
     { "system_powerdown", run_system_powerdown },
     { "system_reset", run_system_reset },
+    { "system_wakeup", run_system_wakeup },
 };
 
 static void

@@ -172,7 +172,7 @@ machine_resume(Machine *machine)
     machine->running = true;
     machine_start_instances(machine);
     virtual_clock_start(machine->services.clock);
-    if (machine->services.vm != NULL) {
+    if (machine->services.vm != NULL && !machine->suspended) {
         vm_resume(machine->services.vm);
     }
     machine_emit(machine, "machine", "RESUME", NULL);
@@ -191,10 +191,52 @@ machine_reset(Machine *machine)
         machine_end(machine, 1);
         return false;
     }
+    machine->suspended = false;
     if (machine->running && machine->services.vm != NULL) {
         vm_resume(machine->services.vm);
     }
     return true;
+}
+
+/* S3: the processors rest, memory and time do not. A pause on top of it changes nothing of that. */
+void
+machine_suspend(Machine *machine)
+{
+    if (machine->suspended || machine->services.vm == NULL) {
+        return;
+    }
+    vm_pause(machine->services.vm);
+    machine->suspended = true;
+    machine_emit(machine, "machine", "SUSPEND", NULL);
+}
+
+/* The way out of S3 is a reset that keeps memory: firmware finds in CMOS that it is to resume. A guest
+ * started without firmware has nobody to do that for it, and starts anew. */
+void
+machine_wake(Machine *machine)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!machine->suspended) {
+        return;
+    }
+    machine->suspended = false;
+    if (!power_cycle(machine, BP_RESET_SYSTEM, &error)) {
+        log_error("machine", "cannot wake: %s", error->message);
+        machine_end(machine, 1);
+        return;
+    }
+    board_wake(machine->services.board, true);
+    machine_emit(machine, "machine", "WAKEUP", NULL);
+    if (machine->running) {
+        vm_resume(machine->services.vm);
+    }
+}
+
+bool
+machine_is_suspended(const Machine *machine)
+{
+    return machine->suspended;
 }
 
 bool

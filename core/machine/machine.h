@@ -33,7 +33,8 @@ typedef enum {
     MACHINE_REQUEST_HOST_RESET, /* a user's command */
     MACHINE_REQUEST_POWEROFF,   /* the guest switched itself off */
     MACHINE_REQUEST_POWER_BUTTON,
-    MACHINE_REQUEST_SUSPEND, /* S3: the vCPUs rest until the power button */
+    MACHINE_REQUEST_SUSPEND, /* S3: memory is kept, the vCPUs rest until something wakes them */
+    MACHINE_REQUEST_WAKE,    /* the end of S3; does nothing to a machine that is awake */
     MACHINE_REQUEST_FAIL,    /* it cannot go on: end with status 1 */
     MACHINE_REQUEST_COUNT,
 } MachineRequest;
@@ -51,6 +52,7 @@ void machine_resume(Machine *machine);
 /* False: it could not be reset and ends. */
 bool machine_reset(Machine *machine);
 bool machine_is_running(const Machine *machine);
+bool machine_is_suspended(const Machine *machine);
 
 const char *machine_name(const Machine *machine);
 GMainContext *machine_context(Machine *machine);

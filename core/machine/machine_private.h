@@ -28,8 +28,7 @@ struct Machine {
 
     bool running;
     bool started;          /* vCPU threads exist */
-    bool suspended;
-    bool paused_by_user;
+    bool suspended;        /* in S3: the vCPUs stand, time goes on */
     int exit_status;
 
     int request_fd;        /* eventfd: something is in `requests` or `events` */
@@ -55,6 +54,9 @@ Instance *machine_find_instance(Machine *machine, const char *id);
 bool machine_load_firmware(Machine *machine, GuestMemory *memory, GError **error);
 bool machine_prepare_boot(Machine *machine, GError **error);
 bool machine_place_boot(Machine *machine, GError **error);
+/* machine.c */
+void machine_suspend(Machine *machine);
+void machine_wake(Machine *machine);
 /* machine_requests.c */
 bool machine_requests_init(Machine *machine, GError **error);
 void machine_requests_done(Machine *machine);

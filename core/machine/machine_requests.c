@@ -21,6 +21,7 @@ static const char *const request_names[] = {
     [MACHINE_REQUEST_POWEROFF] = "power off",
     [MACHINE_REQUEST_POWER_BUTTON] = "power button",
     [MACHINE_REQUEST_SUSPEND] = "suspend",
+    [MACHINE_REQUEST_WAKE] = "wake",
     [MACHINE_REQUEST_FAIL] = "failure",
 };
 
@@ -130,12 +131,18 @@ serve_request(Machine *machine, MachineRequest request)
         machine_resume(machine);
         break;
     case MACHINE_REQUEST_POWER_BUTTON:
+        if (machine->suspended) {
+            machine_wake(machine);
+            break;
+        }
         board_power_button(machine->services.board);
         machine_emit(machine, "machine", "POWERDOWN", NULL);
         break;
     case MACHINE_REQUEST_SUSPEND:
-        machine_emit(machine, "machine", "SUSPEND", NULL);
-        machine_pause(machine);
+        machine_suspend(machine);
+        break;
+    case MACHINE_REQUEST_WAKE:
+        machine_wake(machine);
         break;
     case MACHINE_REQUEST_COUNT:
         break;

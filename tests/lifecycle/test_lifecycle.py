@@ -34,6 +34,7 @@ SAY = out8(DEBUG_PORT, ord("!"))
 SLEEP = b"\xfa\xf4\xeb\xfd"                      # cli; 1: hlt; jmp 1b
 SPIN = b"\xeb\xfe"
 POWER_OFF = out16(0x604, 0x2000)                 # PM1a control: SLP_EN, type 0
+SLEEP_S3 = out16(0x604, 0x2400)                  # SLP_EN, type 1
 RESET_CF9 = out8(0xcf9, 0x02) + out8(0xcf9, 0x06)
 RESET_KEYBOARD = out8(0x64, 0xfe)
 RESET_PORT92 = out8(0x92, 0x01)
@@ -265,6 +266,20 @@ def test_paused_runs_nothing_until_cont(directory):
         command("cont")
         machine.wait_for("!", 20)
         check(machine.wait_end(20) == 0, "it must end by S5")
+
+
+def test_s3_rests_until_it_is_woken_and_starts_anew_without_firmware(directory):
+    path = os.path.join(directory, "control")
+    with Machine(config(directory, SAY + SLEEP_S3 + SLEEP), "--control", path, directory=directory) as machine:
+        machine.wait_for("!", 20)
+        command = qmp(path)
+        deadline = time.monotonic() + 20
+        while command("query-status")["return"]["status"] != "suspended":
+            check(time.monotonic() < deadline, "it must say that it is suspended")
+        check("return" in command("system_wakeup"), "system_wakeup must be taken")
+        machine.wait_for("!!", 20)
+        command("quit")
+        check(machine.wait_end(20) == 0, "quit must end it with status 0")
 
 
 def refused(directory, text, *words):

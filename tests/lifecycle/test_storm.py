@@ -5,7 +5,9 @@
 BACKPLANE_STORM_ACCESSES sets how many (two million by default)."""
 
 import os
+import select
 import signal
+import socket
 import sys
 import time
 
@@ -30,24 +32,42 @@ devices = {{ log = {{ plugin = "debugcon"; backend = "out"; }};
                                        {{ channel = 1; unit = 1; disk = "ram"; }} ); }};
   com1 = {{ plugin = "serial"; }}; com2 = {{ plugin = "serial"; }}; }};
 """
+    path = os.path.join(directory, "control")
     done = 0
     runs = 0
     started = time.monotonic()
     while done < ACCESSES:
-        with Machine(text.replace("@LEFT@", str(ACCESSES - done)), directory=directory) as machine:
-            status = storm(machine)
+        with Machine(text.replace("@LEFT@", str(ACCESSES - done)), "--control", path,
+                     directory=directory) as machine:
+            with connect(path) as control:
+                status = storm(machine, control)
             done += machine.output.count(b".") * REPORT_EVERY
             runs += 1
             check(status == 0, f"it died with status {status}:\n" + machine.tail())
     print(f"# {done} accesses in {time.monotonic() - started:.0f} s; "
-          f"the guest found the power-off {runs - 1} times")
+          f"the guest found power-off or sleep {runs - 1} times")
 
 
-def storm(machine):
-    """One run: until the guest is done, or has switched itself off by chance."""
+def connect(path):
+    """A QMP client that hears events."""
+    deadline = time.monotonic() + 30
+    while not os.path.exists(path):
+        check(time.monotonic() < deadline, "no control socket")
+        time.sleep(0.01)
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(path)
+    client.sendall(b'{"execute": "qmp_capabilities"}')
+    return client
+
+
+def storm(machine, control):
+    """One run: until the guest is done, or has switched itself off or put itself to sleep by chance."""
     deadline = time.monotonic() + 120 + ACCESSES // 5000
     while b"DONE" not in machine.output:
-        if not machine.read_some(deadline):
+        if control in select.select([control, machine.process.stdout], [], [], 60)[0]:
+            if b"SUSPEND" in control.recv(65536):
+                break
+        elif not machine.read_some(deadline):
             return machine.wait_end(30)
     machine.kill(signal.SIGTERM)
     return machine.wait_end(30)
