@@ -89,7 +89,8 @@ devices = {{
     facts = dict(re.findall(r"FACT (\w+)=(.*?)\r?\n", text))
     check(facts.get("cpus") == str(cpus), f"the guest sees {facts.get('cpus')} CPUs, not {cpus}")
     check(facts.get("acpi") == ("on" if acpi else "off"), "ACPI is " + str(facts.get("acpi")))
-    check(facts.get("greeting") == "hello from the host", "the disk's file reads otherwise")
+    check(facts.get("greeting") == "hello from the host",
+          "the disk's file reads otherwise:\n" + machine.tail(40))
     check(facts.get("disk") == "done", "the disk was not written")
     check(re.search(r"ata1\.00: configured for (UDMA|MWDMA)", text),
           "the disk is not driven by bus-master DMA:\n" + machine.tail(60))
