@@ -43,14 +43,16 @@ struct bp_loop_host {
     /* Watches a descriptor. Withdrawn by the core before destroy().
      * [any] -EEXIST: the id is in use. -EBADF: fd. -ENOENT: loop. -EINVAL: events. */
     int32_t (*fd_add)(struct bp_instance *instance, const struct bp_fd_args *args) BP_MUST_CHECK;
-    /* Changes what is watched; 0 pauses. An unknown id does nothing.
+    /* Changes what is watched; 0 pauses: then not even errors and hang-ups are reported. An unknown id
+     * does nothing.
      * [any] */
     void (*fd_modify)(struct bp_instance *instance, uint32_t id, uint32_t events);
     /* Stops watching. Synchronous like timer.cancel. An unknown id does nothing.
      * [any] */
     void (*fd_del)(struct bp_instance *instance, uint32_t id);
     /* Makes an eventfd that the core owns and keeps open across an upgrade, and calls signalled when it
-     * was written. id: unique in the instance among events.
+     * was written. It lives until the core withdraws it before destroy(). id: unique in the instance
+     * among events.
      * Returns the descriptor.
      * [control] -EEXIST: the id is in use. -ENOENT: loop. -EMFILE. */
     int32_t (*event)(struct bp_instance *instance, uint32_t id, uint32_t loop,
