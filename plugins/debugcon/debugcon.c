@@ -151,6 +151,52 @@ static const struct bp_life_ops debugcon_life = {
     .detach = debugcon_detach,
 };
 
+/* --- state: what the backend has not taken yet -------------------------------------------- */
+
+static const struct bp_state_field debugcon_fields[] = {
+    BP_STATE_ARRAY(1, struct debugcon, pending_data, 0),
+    BP_STATE_FIELD(2, struct debugcon, pending.head, 0, PENDING_BYTES - 1),
+    BP_STATE_FIELD(3, struct debugcon, pending.count, 0, PENDING_BYTES),
+};
+
+static int32_t
+debugcon_save(void *self, const struct bp_state_sink *sink)
+{
+    const struct debugcon *con = self;
+
+    /* Nothing waits, as nearly always: nothing to say. */
+    return con->pending.count == 0
+               ? 0
+               : bp_state_save(debugcon_fields, BP_ARRAY_LENGTH(debugcon_fields), self, sink);
+}
+
+static int32_t
+debugcon_validate(void *self, uint32_t version, const void *data, uint64_t length)
+{
+    return bp_state_validate(debugcon_fields, BP_ARRAY_LENGTH(debugcon_fields), data, length);
+}
+
+static int32_t
+debugcon_restore(void *self, uint32_t version, const void *data, uint64_t length)
+{
+    return bp_state_restore(debugcon_fields, BP_ARRAY_LENGTH(debugcon_fields), self, data, length);
+}
+
+static int32_t
+debugcon_after_restore(void *self)
+{
+    debugcon_flush(self);
+    return 0;
+}
+
+static const struct bp_state_ops debugcon_state = {
+    .size = sizeof(debugcon_state),
+    .save = debugcon_save,
+    .validate = debugcon_validate,
+    .restore = debugcon_restore,
+    .after_restore = debugcon_after_restore,
+};
+
 static int32_t
 debugcon_create(const struct bp_create *args, void **self)
 {
@@ -194,7 +240,10 @@ debugcon_destroy(void *self)
 static const void *
 debugcon_query(void *self, const char *interface_id)
 {
-    return bp_same_id(interface_id, BP_LIFE_ID) ? &debugcon_life : NULL;
+    if (bp_same_id(interface_id, BP_LIFE_ID)) {
+        return &debugcon_life;
+    }
+    return bp_same_id(interface_id, BP_STATE_ID) ? &debugcon_state : NULL;
 }
 
 static const struct bp_prop debugcon_props[] = {
@@ -223,6 +272,8 @@ static const struct bp_class debugcon_class = {
     .name = "debugcon",
     .thread_model = BP_THREADS_SERIAL,
     .promises = BP_PROMISE_SANDBOX | BP_PROMISE_UPGRADE | BP_PROMISE_DIRTY_TRACKED,
+    .state_version = 1,
+    .state_min = 1,
     .bus = BP_BUS_ISA,
     .help = "debug console on a port",
     .props = debugcon_props,
@@ -248,8 +299,8 @@ BP_EXPORT const struct bp_plugin backplane_plugin_v1 = {
 
 BP_PLUGIN_NOTE(.id = "debugcon", .version = "1.0",
                .classes = {{"debugcon", BP_KIND_DEVICE, BP_THREADS_SERIAL,
-                            BP_PROMISE_SANDBOX | BP_PROMISE_UPGRADE | BP_PROMISE_DIRTY_TRACKED, 0,
-                            0, 0}},
+                            BP_PROMISE_SANDBOX | BP_PROMISE_UPGRADE | BP_PROMISE_DIRTY_TRACKED, 1,
+                            1, 0}},
                .needs = {BP_NEED(BP_LOG_ID, struct bp_log_host),
                          BP_NEED(BP_CONFIG_ID, struct bp_config_host),
                          BP_NEED(BP_REGION_ID, struct bp_region_host),

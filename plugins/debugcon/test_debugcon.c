@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -157,6 +158,28 @@ test_every_failing_host_call_is_survived(void **state)
 }
 
 static void
+test_saved_console_sends_what_still_waits(void **state)
+{
+    struct th_host *th = th_new();
+    struct th_char *old = th_char_new(th, "old"), *new = th_char_new(th, "new");
+    struct bp_instance *from = th_plug(th, &backplane_plugin_v1, "a", "backend = \"old\";");
+    struct bp_instance *to =
+        th_plug(th, &backplane_plugin_v1, "b", "backend = \"new\"; port = 0x403;");
+    uint8_t *data;
+    uint64_t length;
+
+    assert_int_equal(th_save(from, &data, &length), 0);
+    assert_int_equal(length, 0);
+    th_char_set_room(old, 0);
+    th_outs(th, 0x402, 1, 5, "waits");
+    assert_int_equal(th_save(from, &data, &length), 0);
+    assert_int_equal(th_restore(to, data, length), 0);
+    assert_true(th_char_take(new, "waits"));
+    free(data);
+    th_free(th);
+}
+
+static void
 make_tty(struct th_host *th, void *opaque)
 {
     (void)th_char_new(th, "tty");
@@ -205,6 +228,7 @@ main(void)
         cmocka_unit_test(test_hot_detach_and_attach_move_the_output),
         cmocka_unit_test(test_backend_in_use_is_refused),
         cmocka_unit_test(test_port_in_use_is_refused_and_two_ports_work),
+        cmocka_unit_test(test_saved_console_sends_what_still_waits),
         cmocka_unit_test(test_every_failing_host_call_is_survived),
         cmocka_unit_test(test_every_failing_call_with_a_backend_is_survived),
         cmocka_unit_test(test_random_accesses_are_survived),

@@ -34,8 +34,7 @@ th_msix_on(const struct bp_instance *instance)
            (control_word(instance, instance->pci->msix_capability) & MSIX_ENABLE) != 0;
 }
 
-/* --- MSI ---------------------------------------------------------------------------------------
- */
+/* --- MSI ---------------------------------------------------------------------------------- */
 
 static int32_t
 msi_enable(struct bp_instance *instance, uint32_t vectors)
@@ -105,8 +104,7 @@ th_msi_enable(struct bp_instance *instance)
     th_pci_write(instance, pci->msi_capability + 2, 2, 1 | log2 << 4);
 }
 
-/* --- MSI-X -------------------------------------------------------------------------------------
- */
+/* --- MSI-X -------------------------------------------------------------------------------- */
 
 static int32_t
 msix_check(struct bp_instance *instance, uint32_t vectors, uint32_t bar, uint32_t table_offset,
