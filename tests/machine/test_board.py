@@ -14,7 +14,7 @@ machine = { memory = "64M"; };
 devices = { ide0 = { plugin = "ide"; }; };
 """
 HOST, ISA, IDE, POWER = 0x00, 0x08, 0x09, 0x0b
-# SDM: 13 segments, each (PAM register, shift, address, length); 440FX data sheet, 3.2.18.
+# 13 segments, each (PAM register, shift, address, length); 440FX data sheet, 3.2.18.
 SEGMENTS = [(0x59, 4, 0xf0000, 0x10000)] + [
     (0x5a + i // 2, 4 * (i % 2), 0xc0000 + 0x4000 * i, 0x4000) for i in range(12)]
 
