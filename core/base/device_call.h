@@ -23,8 +23,9 @@ struct DeviceCall {
  * when the thread is in the same object or holds the same lock, when the calls are nested too deep,
  * or when the lock stays busy for about a millisecond. [any] */
 bool device_call_enter(DeviceCall *call, GMutex *lock, const void *object);
-/* For a call that may not be lost, such as a completion; waits however long it takes. This thread may
- * be inside that device already, if it has let go of the lock to wait for this very call. [any] */
+/* For a call that may not be lost, such as a completion; waits however long it takes. This thread
+ * may be inside that device already, if it has let go of the lock to wait for this very call.
+ * [any] */
 void device_call_enter_always(DeviceCall *call, GMutex *lock);
 /* Calls end in the reverse order of their beginning. [any] */
 void device_call_leave(DeviceCall *call);

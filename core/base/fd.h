@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* File descriptors that close themselves: `autofd int fd = open(...)`; give away with fd_steal(). */
+/* File descriptors that close themselves: `autofd int fd = open(...)`;
+ * give away with fd_steal(). */
 #pragma once
 
 #include <unistd.h>

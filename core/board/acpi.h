@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ACPI tables of the board: RSDP, RSDT, FADT, FACS, DSDT, MADT, WAET, as fw_cfg files and a
  * table-loader script that links them. Reference: ACPI 6.4; WAET: Microsoft's Windows ACPI emulated
- * devices table. Static: no table computes anything, because an interpreter reads it at each boot.
- */
+ * devices table. Static: no table computes anything,
+ * because an interpreter reads it at each boot. */
 #pragma once
 
 #include "board/board.h"

@@ -87,8 +87,8 @@ append_pci_windows(GByteArray *aml, const AcpiArgs *args)
     aml_resources(aml, resources);
 }
 
-/* A plain package with GSI numbers: no link devices, no method to run for each interrupt looked up.
- */
+/* A plain package with GSI numbers: no link devices,
+ * no method to run for each interrupt looked up. */
 static void
 append_routes(GByteArray *aml, const GArray *routes)
 {

@@ -22,8 +22,8 @@ void aml_close(GByteArray *aml, AmlMark mark);
 void aml_name(GByteArray *aml, const char *path); /* its object follows */
 void aml_integer(GByteArray *aml, uint64_t value);
 void aml_string(GByteArray *aml, const char *text);
-/* A hardware id: "PNP0A03"-like ones (three letters, four hex digits) as EISA ids, others as text.
- */
+/* A hardware id: "PNP0A03"-like ones (three letters, four hex digits) as EISA ids,
+ * others as text. */
 void aml_hardware_id(GByteArray *aml, const char *id);
 
 /* Resource descriptors go to an array of their own; aml_resources() wraps it into a template. */

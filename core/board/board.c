@@ -31,8 +31,7 @@ enum {
     ISA_IRQS = 16,
 };
 
-/* Wiring ----------------------------------------------------------------------------------------
- */
+/* --- Wiring ---------------------------------------------------------------------------------- */
 
 static void
 board_set_pirq(void *opaque, unsigned pirq, bool level)
@@ -76,8 +75,7 @@ board_keyboard_reset(void *opaque)
     board->request(board->opaque, BOARD_REQUEST_RESET);
 }
 
-/* Making ----------------------------------------------------------------------------------------
- */
+/* --- Making ---------------------------------------------------------------------------------- */
 
 static bool
 parse_uuid(const char *text, uint8_t uuid[16], GError **error)
@@ -300,7 +298,7 @@ board_reset(Board *board)
     }
 }
 
-/* Parts --------------------------------------------------------------------------------------- */
+/* --- Parts ----------------------------------------------------------------------------------- */
 
 PciBus *
 board_pci(Board *board)
@@ -399,7 +397,7 @@ board_add_isa_device(Board *board, const BoardIsaDevice *device, GError **error)
     return true;
 }
 
-/* Life ---------------------------------------------------------------------------------------- */
+/* --- Life ------------------------------------------------------------------------------------ */
 
 bool
 board_finalize(Board *board, GError **error)

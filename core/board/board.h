@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The PC board: i440FX host bridge, PIIX3 ISA bridge, PIIX4 power management, 8237s, RTC/CMOS, i8042,
- * fw_cfg, ACPI and SMBIOS tables; and, where KVM does not provide them, 8259s, IOAPIC and PIT. */
+/* The PC board: i440FX host bridge, PIIX3 ISA bridge, PIIX4 power management, 8237s, RTC/CMOS,
+ * i8042, fw_cfg, ACPI and SMBIOS tables; and, where KVM does not provide them, 8259s, IOAPIC and
+ * PIT. */
 #pragma once
 
 #include "bus/irq.h"
@@ -25,7 +26,7 @@ typedef enum {
 } BoardRequest;
 
 typedef struct {
-    const char *uuid;         /* RFC 4122 text or NULL: all zeroes */
+    const char *uuid; /* RFC 4122 text or NULL: all zeroes */
     const char *name;
     const char *smbios_manufacturer, *smbios_product, *smbios_version, *smbios_serial;
     const char *smbios_sku, *smbios_family;
@@ -35,15 +36,15 @@ typedef struct {
 typedef struct {
     const PhysicalBus *bus;
     IrqLines *irqs;
-    MsiController *msi;       /* NULL: the board's own (memory writes) */
-    Loop *loop;               /* RTC, PM timer, PIT timers */
+    MsiController *msi; /* NULL: the board's own (memory writes) */
+    Loop *loop;         /* RTC, PM timer, PIT timers */
     VirtualClock *clock;
     unsigned cpus;
-    bool own_irqchip;         /* model 8259s, IOAPIC and PIT here (test protocol, split irqchip) */
-    ClockSource rtc_clock;    /* VIRTUAL: base time + virtual clock; WALL: follows the host */
-    int64_t rtc_base_s;       /* seconds since 1970 (UTC) shown at virtual time 0 */
-    int32_t rtc_offset_s;     /* local time: added to what the guest reads */
-    bool acpi;                /* tables and PM function */
+    bool own_irqchip;      /* model 8259s, IOAPIC and PIT here (test protocol, split irqchip) */
+    ClockSource rtc_clock; /* VIRTUAL: base time + virtual clock; WALL: follows the host */
+    int64_t rtc_base_s;    /* seconds since 1970 (UTC) shown at virtual time 0 */
+    int32_t rtc_offset_s;  /* local time: added to what the guest reads */
+    bool acpi;             /* tables and PM function */
     BoardIdentity identity;
     void (*request)(void *opaque, BoardRequest request);
     /* own_irqchip with vCPUs: the 8259's INTR output changed. NULL: nobody listens. */
@@ -76,8 +77,9 @@ typedef struct {
     const char *const *paths; /* NULL-terminated OpenFirmware-like paths */
     bool strict;              /* end with HALT: nothing else is tried */
     bool menu;
-    uint32_t menu_wait_ms;    /* 0: the firmware's own */
-    /* For firmware that looks into CMOS: BOARD_BIOS_*, first to third; all 0: disk, removable, CD. */
+    uint32_t menu_wait_ms; /* 0: the firmware's own */
+    /* For firmware that looks into CMOS: BOARD_BIOS_*, first to third; all 0: disk, removable,
+     * CD. */
     uint8_t bios_devices[3];
 } BoardBootOrder;
 enum {
@@ -113,8 +115,8 @@ uint64_t board_place_tables(Board *board);
 void board_setup_direct_boot(Board *board);
 
 void board_power_button(Board *board); /* [control] */
-/* The end of S3, after board_reset(): tells the guest that it woke, and firmware (CMOS 0Fh) to go on
- * where the system was left. [control] */
+/* The end of S3, after board_reset(): tells the guest that it woke, and firmware (CMOS 0Fh) to go
+ * on where the system was left. [control] */
 void board_wake(Board *board, bool by_button);
 /* Keyboard and mouse input, see i8042.h. [any] */
 bool board_key(Board *board, uint16_t key, bool down);

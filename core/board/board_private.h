@@ -54,8 +54,8 @@ board_pci_memory_start(const Board *board)
     return (uint32_t)guest_memory_low_top(board->bus.memory);
 }
 
-/* Build what fw_cfg and board_place_tables() hand out: SMBIOS with the board, the rest at the end.
- */
+/* Build what fw_cfg and board_place_tables() hand out: SMBIOS with the board,
+ * the rest at the end. */
 bool board_build_smbios(Board *board, const BoardIdentity *identity, GError **error);
 bool board_build_tables(Board *board, GError **error);
 void board_free_tables(Board *board);

@@ -18,8 +18,7 @@ enum {
     REGISTER_BASE_CLASS = 0x0B,
 };
 
-/* Building --------------------------------------------------------------------------------------
- */
+/* --- Building -------------------------------------------------------------------------------- */
 
 static void
 note_display(PciFunction *function, void *opaque)
@@ -110,8 +109,7 @@ board_free_tables(Board *board)
     blob_clear(&board->mp_config);
 }
 
-/* Placing ---------------------------------------------------------------------------------------
- */
+/* --- Placing --------------------------------------------------------------------------------- */
 
 typedef struct {
     uint8_t *memory; /* AREA_START .. AREA_END */

@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* length bytes at offset: reset value, which bits can be written, which are cleared by writing one.
- */
+/* length bytes at offset: reset value, which bits can be written,
+ * which are cleared by writing one. */
 typedef struct {
     uint8_t offset, length;
     uint8_t value[8], write_mask[8], write1clear[8];

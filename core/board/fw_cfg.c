@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fw_cfg. An item is a byte string; the selected one is read byte by byte at 511h or copied by DMA
  * into memory. What is read beyond an item's end is zero. DMA reaches memory only, never a device's
- * registers, and no more than the machine has, so that one request cannot occupy a vCPU for long.
- */
+ * registers, and no more than the machine has,
+ * so that one request cannot occupy a vCPU for long. */
 #include "board/fw_cfg.h"
 
 #include "base/error.h"
@@ -53,8 +53,7 @@ file_free(void *data)
     g_free(file);
 }
 
-/* Items -----------------------------------------------------------------------------------------
- */
+/* --- Items ----------------------------------------------------------------------------------- */
 
 static void
 select_item(FwCfg *fw_cfg, uint16_t selector)
@@ -80,8 +79,8 @@ put_be(GByteArray *blob, uint32_t value, unsigned size)
     blob_bytes(blob, &wire, size);
 }
 
-/* The directory is an item like the others: count, then {size, key, 0, name} of each, big-endian.
- */
+/* The directory is an item like the others: count, then {size, key, 0, name} of each,
+ * big-endian. */
 static void
 rebuild_directory(FwCfg *fw_cfg)
 {
@@ -185,8 +184,7 @@ fw_cfg_file(const FwCfg *fw_cfg, const char *name, size_t *length)
     return data;
 }
 
-/* Ports -----------------------------------------------------------------------------------------
- */
+/* --- Ports ----------------------------------------------------------------------------------- */
 
 static uint8_t
 next_byte(FwCfg *fw_cfg)
@@ -230,8 +228,7 @@ data_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 static const RegionOps data_ops = {
     .read = data_read, .write = data_write, .read_block = data_read_block, .widths = 1 | 2};
 
-/* DMA -------------------------------------------------------------------------------------------
- */
+/* --- DMA ------------------------------------------------------------------------------------- */
 
 /* Memory as the CPU sees it; false when something else than memory is in the way. */
 static bool
@@ -348,8 +345,7 @@ dma_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 
 static const RegionOps dma_ops = {.read = dma_read, .write = dma_write, .widths = 1 | 2 | 4};
 
-/* Object ----------------------------------------------------------------------------------------
- */
+/* --- Object ---------------------------------------------------------------------------------- */
 
 void
 fw_cfg_reset(FwCfg *fw_cfg)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The firmware configuration device (ACPI id QEMU0002): items by number and files by name, read by
  * port (selector 510h, data 511h) or by DMA (514h-51Bh). Reference: "QEMU Firmware Configuration
- * (fw_cfg) Device", the interface's public specification. Items are filled before the machine runs.
- */
+ * (fw_cfg) Device", the interface's public specification.
+ * Items are filled before the machine runs. */
 #pragma once
 
 #include "bus/physical.h"

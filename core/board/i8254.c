@@ -54,8 +54,8 @@ ticks_to_ns(uint64_t ticks)
                       I8254_HZ);
 }
 
-/* IRQ0 gets the changes of OUT0 up to now that it has not seen, and the timer waits for the next.
- */
+/* IRQ0 gets the changes of OUT0 up to now that it has not seen,
+ * and the timer waits for the next. */
 static void
 follow_out0(I8254 *pit, uint64_t now)
 {

@@ -120,8 +120,8 @@ pic_set_line(Pic *pic, unsigned ir, bool level)
 }
 
 /* The slave's INT into the master, the master's INT to the processor. The slave's INT falls and
- * rises again in an INTA sequence when it has more, so a request of the slave always makes an edge.
- */
+ * rises again in an INTA sequence when it has more,
+ * so a request of the slave always makes an edge. */
 static void
 update_locked(I8259 *pic)
 {

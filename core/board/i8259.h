@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The pair of 8259A interrupt controllers: 20h/21h and, cascaded on IRQ2, A0h/A1h. For machines
- * whose interrupt controllers are not KVM's. Reference: Intel 8259A 231468; ELCR: 82371SB, 2.5.4.
- */
+ * whose interrupt controllers are not KVM's. Reference: Intel 8259A 231468; ELCR: 82371SB,
+ * 2.5.4. */
 #pragma once
 
 #include "bus/address_space.h"

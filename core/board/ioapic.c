@@ -3,8 +3,8 @@
  * bit is kept and read back but inverts nothing, as everywhere where no real wire exists.
  *
  * Messages are sent under the lock, so that they leave in the order of the table's changes; the
- * MsiController never calls back. Listeners of EOI are called without it, because they set lines.
- */
+ * MsiController never calls back. Listeners of EOI are called without it,
+ * because they set lines. */
 #include "board/ioapic.h"
 
 #include "board/chip.h"

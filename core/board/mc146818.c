@@ -19,7 +19,7 @@
 #define RTC_GSI        8
 #define BANK_CELLS     0x80u
 
-/* Periodic tap -------------------------------------------------------------------------------- */
+/* --- Periodic tap ---------------------------------------------------------------------------- */
 
 static uint64_t
 clocks_from_ns(uint64_t ns)
@@ -46,7 +46,7 @@ period_clocks(const Mc146818 *chip)
     return UINT64_C(1) << ((rs <= 2 ? rs + 7 : rs) - 1);
 }
 
-/* Events -------------------------------------------------------------------------------------- */
+/* --- Events ---------------------------------------------------------------------------------- */
 
 static int64_t
 next_change(const Mc146818 *chip, int64_t after, int32_t *delta_s)
@@ -170,7 +170,7 @@ timer_fired(void *opaque)
     settle(chip);
 }
 
-/* Registers ----------------------------------------------------------------------------------- */
+/* --- Registers ------------------------------------------------------------------------------- */
 
 static void
 write_a(Mc146818 *chip, uint8_t value)
@@ -317,7 +317,7 @@ bank1_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 static const RegionOps bank0_ops = {.read = bank0_read, .write = bank0_write};
 static const RegionOps bank1_ops = {.read = bank1_read, .write = bank1_write};
 
-/* Object -------------------------------------------------------------------------------------- */
+/* --- Object ---------------------------------------------------------------------------------- */
 
 void
 mc146818_write_cell(Mc146818 *chip, uint8_t cell, uint8_t value)

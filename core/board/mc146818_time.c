@@ -9,7 +9,7 @@
 #define FIELD_ANY       (-1)
 #define FIELD_NEVER     (-2)
 
-/* Time as a function of the clock ------------------------------------------------------------- */
+/* --- Time as a function of the clock --------------------------------------------------------- */
 
 uint64_t
 rtc_source_now(const Mc146818 *chip)
@@ -46,7 +46,7 @@ rtc_counting(const Mc146818 *chip)
     return rtc_divider_running(chip) && (chip->cells[CELL_B] & B_SET) == 0;
 }
 
-/* Register formats ---------------------------------------------------------------------------- */
+/* --- Register formats ------------------------------------------------------------------------ */
 
 static uint8_t
 encode(const Mc146818 *chip, unsigned value)
@@ -127,7 +127,7 @@ rtc_load_cells(Mc146818 *chip)
     chip->change_done = INT64_MIN;
 }
 
-/* Alarm --------------------------------------------------------------------------------------- */
+/* --- Alarm ----------------------------------------------------------------------------------- */
 
 /* Which of the values 0..count-1 shows as `raw`: the chip compares bytes, not numbers. */
 static int

@@ -36,6 +36,6 @@ typedef struct {
     uint64_t start, length;
     uint32_t type; /* 1 RAM, 2 reserved, 3 ACPI */
 } E820Entry;
-/* Fills up to max entries for direct boots (legacy_holes: EBDA, 640K-1M reserved), returns count.
- */
+/* Fills up to max entries for direct boots (legacy_holes: EBDA, 640K-1M reserved),
+ * returns count. */
 unsigned boot_e820(const GuestMemory *memory, bool legacy_holes, E820Entry *entries, unsigned max);

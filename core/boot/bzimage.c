@@ -20,8 +20,8 @@
 #define ALIGNMENT_MIN    0x1000u
 #define ALIGNMENT_MAX    0x40000000u
 
-/* The setup header ends where its jump instruction leads (boot.rst, "The Real-Mode Kernel Header").
- */
+/* The setup header ends where its jump instruction leads (boot.rst,
+ * "The Real-Mode Kernel Header"). */
 static uint64_t
 header_end(const uint8_t *zero_page)
 {

@@ -58,8 +58,8 @@ call_write(Region *region, uint64_t offset, unsigned size, uint64_t value)
     device_call_leave(&call);
 }
 
-/* The widest implemented access of at most length bytes that is aligned here; 0 if there is none.
- */
+/* The widest implemented access of at most length bytes that is aligned here;
+ * 0 if there is none. */
 static unsigned
 widest_aligned(const Region *region, uint64_t address, uint64_t length)
 {

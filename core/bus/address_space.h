@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where a port or a guest-physical address leads: the PIO space (64 Ki ports) and the MMIO space.
  *
- * Readers (vCPU threads) take no lock: they look into an immutable flat table that a writer replaces
- * as a whole. Regions may overlap; the higher priority wins, then the older one. An access that
- * leaves its region is split; one wider or narrower than the region implements is split or widened
- * as real ISA/PCI buses do. What nobody answers reads as all ones and ignores writes.
+ * Readers (vCPU threads) take no lock: they look into an immutable flat table that a writer
+ * replaces as a whole. Regions may overlap; the higher priority wins, then the older one. An access
+ * that leaves its region is split; one wider or narrower than the region implements is split or
+ * widened as real ISA/PCI buses do. What nobody answers reads as all ones and ignores writes.
  *
- * A device may access the space from within its own accesses and callbacks (DMA that hits a device).
- * An access that would enter a device twice on one thread is answered as if nobody were there: all
- * ones, write lost (base/device_call.h). */
+ * A device may access the space from within its own accesses and callbacks (DMA that hits a
+ * device). An access that would enter a device twice on one thread is answered as if nobody were
+ * there: all ones, write lost (base/device_call.h). */
 #pragma once
 
 #include <glib.h>
@@ -46,18 +46,18 @@ void address_space_free(AddressSpace *space);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AddressSpace, address_space_free)
 
 typedef struct {
-    const char *name;     /* borrowed for the call; for messages */
+    const char *name; /* borrowed for the call; for messages */
     uint64_t base;
     uint64_t length;
     int priority;         /* REGION_PRIORITY_* */
     bool exclusive;       /* refuse to overlap another region of the same priority */
     const RegionOps *ops; /* outlives the region */
     void *opaque;
-    GMutex *lock;         /* held around each call into ops, or NULL */
+    GMutex *lock; /* held around each call into ops, or NULL */
 } RegionArgs;
 
-/* A new region is disabled. Fails (ERROR_CONFIG, naming both) when exclusive and overlapping, or out
- * of the space. [control] */
+/* A new region is disabled. Fails (ERROR_CONFIG, naming both) when exclusive and overlapping, or
+ * out of the space. [control] */
 Region *region_new(AddressSpace *space, const RegionArgs *args, GError **error);
 /* Disables; returns when no reader is inside. Not from within an access of the same region, and not
  * while holding the region's lock. [control] Takes NULL. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Guest RAM and ROM. RAM is one memfd, mapped once and sealed in size: other processes (sandboxed
- * devices, vhost-user) map the same file, and none of them can make this one fault by shrinking it.
- */
+ * devices, vhost-user) map the same file,
+ * and none of them can make this one fault by shrinking it. */
 #include "bus/guest_memory_internal.h"
 
 #include "base/error.h"

@@ -11,10 +11,10 @@
 typedef struct GuestMemory GuestMemory;
 
 typedef struct {
-    uint64_t size_bytes;      /* multiple of 1 MiB, at least 2 MiB */
-    uint64_t hole_start;      /* RAM above this continues at 4 GiB; 0 means 0xC0000000 */
-    uint64_t hugepage_bytes;  /* 0, 2 MiB or 1 GiB: memfd with MFD_HUGETLB */
-    bool prealloc;            /* populate now, fail now */
+    uint64_t size_bytes;     /* multiple of 1 MiB, at least 2 MiB */
+    uint64_t hole_start;     /* RAM above this continues at 4 GiB; 0 means 0xC0000000 */
+    uint64_t hugepage_bytes; /* 0, 2 MiB or 1 GiB: memfd with MFD_HUGETLB */
+    bool prealloc;           /* populate now, fail now */
 } GuestMemoryArgs;
 
 /* Fails with ERROR_HOST: more than the host has, no such hugepages. RAM is not touched, so it costs
@@ -27,7 +27,7 @@ typedef struct {
     uint64_t gpa;
     uint64_t length;
     uint8_t *hva;
-    int fd;             /* memfd behind it, -1 for ROM */
+    int fd; /* memfd behind it, -1 for ROM */
     uint64_t fd_offset;
 } RamRange;
 
@@ -55,8 +55,8 @@ typedef enum {
     SHADOW_WRITE = 2,      /* reads from ROM or the bus, writes to RAM */
     SHADOW_READ_WRITE = 3, /* plain RAM */
 } ShadowMode;
-/* [control] [vcpu] Applied at once. The slots of this segment end at fixed boundaries, so that pages
- * whose mode stays are not touched (guest_shadow.c says why). */
+/* [control] [vcpu] Applied at once. The slots of this segment end at fixed boundaries, so that
+ * pages whose mode stays are not touched (guest_shadow.c says why). */
 void guest_memory_set_shadow(GuestMemory *memory, uint64_t gpa, uint64_t length, ShadowMode mode);
 
 /* The CPU's view, through RAM, ROM and shadow. Returns how many bytes at gpa, up to length, are

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Interrupt lines. A GSI (global system interrupt: ISA IRQ 0-15, IOAPIC pins 16-23) is the wired-OR
- * of its sources; each change of the GSI's level goes to the interrupt controller (KVM's or ours) and
- * to an observer (the test protocol's `irq_intercept_in`). */
+ * of its sources; each change of the GSI's level goes to the interrupt controller (KVM's or ours)
+ * and to an observer (the test protocol's `irq_intercept_in`). */
 #pragma once
 
 #include <glib.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Message-signalled interrupts. An MsiVector is a message with an eventfd in front of it: the eventfd
- * stays the same for the vector's life, whatever the guest programs or masks. With KVM the eventfd is
- * an irqfd and firing it never enters this program; without KVM the message is a memory write. */
+/* Message-signalled interrupts. An MsiVector is a message with an eventfd in front of it: the
+ * eventfd stays the same for the vector's life, whatever the guest programs or masks. With KVM the
+ * eventfd is an irqfd and firing it never enters this program; without KVM the message is a memory
+ * write. */
 #pragma once
 
 #include <glib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PCI functions and configuration space, owned by the core: a device declares what it is and gets its
- * BARs mapped, its capabilities listed and its interrupts routed; it never sees a configuration
+/* PCI functions and configuration space, owned by the core: a device declares what it is and gets
+ * its BARs mapped, its capabilities listed and its interrupts routed; it never sees a configuration
  * access except as a notification. Reference: PCI Local Bus 3.0; MSI-X: PCI 3.0, 6.8. */
 #pragma once
 
@@ -21,33 +21,33 @@ typedef struct PciFunction PciFunction;
 #define PCI_ROM_BAR               6
 
 typedef struct {
-    uint64_t size;     /* 0: absent; power of two; at least 4 for I/O, 16 for memory */
+    uint64_t size; /* 0: absent; power of two; at least 4 for I/O, 16 for memory */
     bool is_io;
-    bool is_64bit;     /* takes the next slot too */
+    bool is_64bit; /* takes the next slot too */
     bool prefetchable;
 } PciBarArgs;
 
 typedef struct {
     const char *name;
-    unsigned devfn;           /* or PCI_DEVFN_AUTO: the first free slot */
+    unsigned devfn; /* or PCI_DEVFN_AUTO: the first free slot */
     uint16_t vendor_id, device_id;
     uint16_t subsystem_vendor_id, subsystem_id;
     uint8_t revision, prog_if, sub_class, base_class;
-    uint8_t header_type;      /* 0 here; the bus sets the multifunction bit */
-    uint8_t interrupt_pin;    /* 0 none, 1 INTA .. 4 INTD */
+    uint8_t header_type;   /* 0 here; the bus sets the multifunction bit */
+    uint8_t interrupt_pin; /* 0 none, 1 INTA .. 4 INTD */
     PciBarArgs bars[PCI_BAR_COUNT];
-    const void *rom;          /* expansion ROM image, copied; or NULL */
+    const void *rom; /* expansion ROM image, copied; or NULL */
     uint32_t rom_length;
     /* Called after a write to configuration space took effect (not under the bus's lock). */
     void (*config_written)(void *opaque, uint16_t offset, unsigned size, uint32_t value);
     /* Called after COMMAND's bus-master, I/O or memory bit changed. */
     void (*command_changed)(void *opaque, uint16_t command);
     void *opaque;
-    GMutex *lock;             /* taken around the two calls above, or NULL */
+    GMutex *lock; /* taken around the two calls above, or NULL */
 } PciFunctionArgs;
 
-/* set_pirq: the chipset's PIRQ inputs 0-3 (wired-OR done by the bus); called in order, under a lock of
- * the bus: must not call back into it. */
+/* set_pirq: the chipset's PIRQ inputs 0-3 (wired-OR done by the bus); called in order, under a lock
+ * of the bus: must not call back into it. */
 typedef struct {
     AddressSpace *pio;
     AddressSpace *mmio;
@@ -65,8 +65,8 @@ PciFunction *pci_function_new(PciBus *bus, const PciFunctionArgs *args, GError *
 /* Returns when no guest access is inside the function any more: not under args.lock, not from the
  * function's own callbacks. Takes NULL. [control] */
 void pci_function_free(PciFunction *function);
-/* Reset values: COMMAND 0, BARs unplaced, INTx low, MSI/MSI-X off and masked. Reports a COMMAND that
- * changed, under args.lock like a guest's write; config_written is not called. [control] */
+/* Reset values: COMMAND 0, BARs unplaced, INTx low, MSI/MSI-X off and masked. Reports a COMMAND
+ * that changed, under args.lock like a guest's write; config_written is not called. [control] */
 void pci_function_reset(PciFunction *function);
 unsigned pci_function_devfn(const PciFunction *function);
 uint16_t pci_function_command(const PciFunction *function); /* current COMMAND; wait-free [any] */
@@ -81,14 +81,14 @@ int pci_function_set_config(PciFunction *function, uint16_t offset, uint16_t len
 /* Changes what the guest reads, now (status bits of the device's own registers). [any] */
 void pci_function_poke(PciFunction *function, uint16_t offset, unsigned size, uint32_t value);
 uint32_t pci_function_peek(const PciFunction *function, uint16_t offset, unsigned size);
-/* Adds a capability of length + 2 bytes at the end of the list; data and write_mask (NULL: read-only)
- * exclude the two header bytes. offset 0: the first free place. Returns the offset, or -ENOSPC,
- * -EINVAL. [control] */
+/* Adds a capability of length + 2 bytes at the end of the list; data and write_mask (NULL:
+ * read-only) exclude the two header bytes. offset 0: the first free place. Returns the offset, or
+ * -ENOSPC, -EINVAL. [control] */
 int pci_function_add_capability(PciFunction *function, uint8_t id, uint8_t offset, uint8_t length,
                                 const uint8_t *data, const uint8_t *write_mask);
 
-/* A region within a BAR; the bus maps and moves it with the BAR. Its moved() callback must neither call
- * back into this header's [control] functions nor access configuration space. [control] */
+/* A region within a BAR; the bus maps and moves it with the BAR. Its moved() callback must neither
+ * call back into this header's [control] functions nor access configuration space. [control] */
 Region *pci_function_map_bar(PciFunction *function, unsigned bar, uint64_t offset, uint64_t length,
                              const RegionOps *ops, void *region_opaque, GMutex *lock,
                              GError **error);
@@ -96,18 +96,19 @@ void pci_function_unmap_bar(PciFunction *function, Region *region);
 /* Where the guest put a BAR, or UINT64_MAX when it is not decoded now. [any] */
 uint64_t pci_function_bar_address(const PciFunction *function, unsigned bar);
 
-/* MSI-X: vectors 1..2048, table and pending bits at the given offsets of a BAR the function declared.
- * MSI: vectors 1, 2, 4 .. 32. -EINVAL on nonsense, -ENOSPC. [control] */
+/* MSI-X: vectors 1..2048, table and pending bits at the given offsets of a BAR the function
+ * declared. MSI: vectors 1, 2, 4 .. 32. -EINVAL on nonsense, -ENOSPC. [control] */
 int pci_function_enable_msix(PciFunction *function, unsigned vectors, unsigned bar,
                              uint32_t table_offset, uint32_t pba_offset);
 int pci_function_enable_msi(PciFunction *function, unsigned vectors);
 bool pci_function_msix_active(const PciFunction *function); /* the guest enabled MSI-X [any] */
 bool pci_function_msi_active(const PciFunction *function);
-void pci_function_fire(PciFunction *function, unsigned vector); /* MSI-X, else MSI [any] */
+void pci_function_fire(PciFunction *function, unsigned vector);          /* MSI-X, else MSI [any] */
 int pci_function_vector_eventfd(PciFunction *function, unsigned vector); /* or -EINVAL */
 
-/* How INTA-INTD (pin 1-4) of a slot is wired to PIRQA-PIRQD (0-3): a PIIX board's rotation, which SeaBIOS
- * takes for granted and the DSDT's _PRT must repeat. Slot 1 INTA is PIRQA, slot 2 INTA is PIRQB. */
+/* How INTA-INTD (pin 1-4) of a slot is wired to PIRQA-PIRQD (0-3): a PIIX board's rotation, which
+ * SeaBIOS takes for granted and the DSDT's _PRT must repeat. Slot 1 INTA is PIRQA, slot 2 INTA is
+ * PIRQB. */
 static inline unsigned
 pci_slot_pirq(unsigned slot, unsigned pin)
 {

@@ -248,8 +248,8 @@ table_read(void *opaque, uint64_t offset, unsigned size)
     return value;
 }
 
-/* The two low address bits and all of Vector Control but the mask bit are read-only zero (6.8.2).
- */
+/* The two low address bits and all of Vector Control but the
+ * mask bit are read-only zero (6.8.2). */
 static uint8_t
 table_write_mask(uint64_t offset)
 {

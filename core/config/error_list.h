@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Everything that is wrong with a machine description, gathered so that the user sees it at once.
- */
+/* Everything that is wrong with a machine description,
+ * gathered so that the user sees it at once. */
 #pragma once
 
 #include <glib.h>

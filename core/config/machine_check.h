@@ -5,6 +5,6 @@
 #include "config/plan.h"
 
 /* Checks the group, already held against machine_props; fills in boot.firmware if it is absent and
- * a usual one is installed. Files that boot names are opened for reading, nothing else. [control]
- */
+ * a usual one is installed. Files that boot names are opened for reading, nothing else.
+ * [control] */
 void machine_check(MachinePlan *plan, ErrorList *errors);

@@ -50,8 +50,8 @@ machine_plan_free(MachinePlan *plan)
     g_free(plan);
 }
 
-/* --- the three groups --------------------------------------------------------------------------
- */
+/* --- the three
+ * groups -------------------------------------------------------------------------- */
 
 static void
 check_top_level(const Node *root, ErrorList *errors)
@@ -99,8 +99,8 @@ arrange_top_level(MachinePlan *plan, ErrorList *errors)
     }
 }
 
-/* --- instances ---------------------------------------------------------------------------------
- */
+/* --- instances
+ * --------------------------------------------------------------------------------- */
 
 static bool
 is_id(const char *text)
@@ -310,8 +310,8 @@ add_instances(MachinePlan *plan, GPtrArray *list, bool is_device, ErrorList *err
     }
 }
 
-/* --- the plan ----------------------------------------------------------------------------------
- */
+/* --- the plan
+ * ---------------------------------------------------------------------------------- */
 
 static MachinePlan *
 plan_new_empty(const char *path, const char *const *plugin_path)

@@ -134,8 +134,8 @@ resolve_instance(const Resolver *resolver, PlanInstance *instance)
     check_counts(resolver, instance);
 }
 
-/* --- order -------------------------------------------------------------------------------------
- */
+/* --- order
+ * ------------------------------------------------------------------------------------- */
 
 typedef struct {
     GPtrArray *sorted;   /* PlanInstance, those below first */

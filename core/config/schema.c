@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The schema check: see schema.h. Values are checked and converted in place, then defaults added.
- */
+/* The schema check: see schema.h. Values are checked and converted in place,
+ * then defaults added. */
 #include "config/schema.h"
 
 #include "base/nearest.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Holds groups of a machine description against the options that a plugin, or the core, declares.
- */
+/* Holds groups of a machine description against the options that a plugin, or the core,
+ * declares. */
 #pragma once
 
 #include "config/error_list.h"

@@ -41,22 +41,22 @@ static bool
 parse(RunOptions *options, int *argc, char ***argv, int *status)
 {
     const GOptionEntry entries[] = {
-        { "set", 's', 0, G_OPTION_ARG_STRING_ARRAY, &options->overrides,
-          "Override an option of the description: devices.net0.backend=wan2", "PATH=VALUE" },
-        { "plugin-path", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->plugin_path,
-          "Look for plugins here first; may be given several times", "DIRECTORY" },
-        { "control", 0, 0, G_OPTION_ARG_FILENAME, &options->control,
-          "Serve QMP on this unix socket", "SOCKET" },
-        { "paused", 0, 0, G_OPTION_ARG_NONE, &options->paused,
-          "Build the machine but do not let it run yet", NULL },
-        { "no-reboot", 0, 0, G_OPTION_ARG_NONE, &options->no_reboot,
-          "End when the guest resets the machine", NULL },
-        { "test-socket", 0, 0, G_OPTION_ARG_FILENAME, &options->test_socket,
-          "No vCPU: drive registers over this socket (\"PATH\" or \"PATH,server\")", "SOCKET" },
-        { "debug", 'D', 0, G_OPTION_ARG_STRING, &options->debug,
-          "Log these topics (instance ids, core parts, or all)", "TOPIC,..." },
-        { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->files, NULL, "FILE" },
-        { NULL },
+        {"set", 's', 0, G_OPTION_ARG_STRING_ARRAY, &options->overrides,
+         "Override an option of the description: devices.net0.backend=wan2", "PATH=VALUE"},
+        {"plugin-path", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->plugin_path,
+         "Look for plugins here first; may be given several times", "DIRECTORY"},
+        {"control", 0, 0, G_OPTION_ARG_FILENAME, &options->control, "Serve QMP on this unix socket",
+         "SOCKET"},
+        {"paused", 0, 0, G_OPTION_ARG_NONE, &options->paused,
+         "Build the machine but do not let it run yet", NULL},
+        {"no-reboot", 0, 0, G_OPTION_ARG_NONE, &options->no_reboot,
+         "End when the guest resets the machine", NULL},
+        {"test-socket", 0, 0, G_OPTION_ARG_FILENAME, &options->test_socket,
+         "No vCPU: drive registers over this socket (\"PATH\" or \"PATH,server\")", "SOCKET"},
+        {"debug", 'D', 0, G_OPTION_ARG_STRING, &options->debug,
+         "Log these topics (instance ids, core parts, or all)", "TOPIC,..."},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->files, NULL, "FILE"},
+        {NULL},
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
 
@@ -145,12 +145,12 @@ run_machine(Machine *machine, const RunOptions *options, int signal_fd, GError *
 int
 cmd_run(int argc, char **argv)
 {
-    g_auto(RunOptions) options = { 0 };
+    g_auto(RunOptions) options = {0};
     g_autoptr(ErrorList) errors = error_list_new();
     g_autoptr(GError) error = NULL;
     g_autoptr(MachinePlan) plan = NULL;
     g_autoptr(Machine) machine = NULL;
-    MachineArgs args = { 0 };
+    MachineArgs args = {0};
     int signal_fd, status = 2;
 
     if (!parse(&options, &argc, &argv, &status)) {

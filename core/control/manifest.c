@@ -197,8 +197,8 @@ manifest_json(const PluginImage *image)
     return json_text(json);
 }
 
-/* --- the table ---------------------------------------------------------------------------------
- */
+/* --- the table
+ * --------------------------------------------------------------------------------- */
 
 struct ManifestTable {
     JsonBuilder *json; /* NULL: text */

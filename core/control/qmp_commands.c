@@ -16,7 +16,7 @@ run_query_version(Machine *machine, JsonObject *arguments, QmpResult *result)
     g_auto(GStrv) parts = g_strsplit(BACKPLANE_VERSION, ".", 3);
     JsonObject *version = json_object_new();
     JsonObject *numbers = json_object_new();
-    const char *const names[] = { "major", "minor", "micro" };
+    const char *const names[] = {"major", "minor", "micro"};
     unsigned i;
 
     for (i = 0; i < 3 && parts[i] != NULL; i++) {
@@ -62,8 +62,7 @@ run_query_uuid(Machine *machine, JsonObject *arguments, QmpResult *result)
     JsonObject *object = json_object_new();
 
     json_object_set_string_member(object, "UUID",
-                                  uuid[0] != '\0' ? uuid
-                                                  : "00000000-0000-0000-0000-000000000000");
+                                  uuid[0] != '\0' ? uuid : "00000000-0000-0000-0000-000000000000");
     result->value = json_node_init_object(json_node_alloc(), object);
     json_object_unref(object);
 }
@@ -112,17 +111,17 @@ run_quit(Machine *machine, JsonObject *arguments, QmpResult *result)
 static void run_query_commands(Machine *machine, JsonObject *arguments, QmpResult *result);
 
 static const QmpCommand qmp_commands[] = {
-    { "cont", run_cont },
-    { "query-commands", run_query_commands },
-    { "query-name", run_query_name },
-    { "query-status", run_query_status },
-    { "query-uuid", run_query_uuid },
-    { "query-version", run_query_version },
-    { "quit", run_quit },
-    { "stop", run_stop },
-    { "system_powerdown", run_system_powerdown },
-    { "system_reset", run_system_reset },
-    { "system_wakeup", run_system_wakeup },
+    {"cont", run_cont},
+    {"query-commands", run_query_commands},
+    {"query-name", run_query_name},
+    {"query-status", run_query_status},
+    {"query-uuid", run_query_uuid},
+    {"query-version", run_query_version},
+    {"quit", run_quit},
+    {"stop", run_stop},
+    {"system_powerdown", run_system_powerdown},
+    {"system_reset", run_system_reset},
+    {"system_wakeup", run_system_wakeup},
 };
 
 static void

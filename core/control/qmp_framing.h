@@ -10,14 +10,15 @@
 #define QMP_DEPTH_MAX  64
 
 typedef struct {
-    GString *text;   /* of the object so far */
+    GString *text; /* of the object so far */
     unsigned depth;
     gboolean in_string, escaped;
 } QmpFraming;
 
 typedef enum {
     QMP_FRAMING_MORE,   /* everything was taken; no object is complete */
-    QMP_FRAMING_OBJECT, /* framing->text is one object; *taken bytes belong to it or lie before it */
+    QMP_FRAMING_OBJECT, /* framing->text is one object;
+                         * *taken bytes belong to it or lie before it */
     QMP_FRAMING_ERROR,  /* not an object, too long or too deep; *taken leads past the line's end */
 } QmpFramingResult;
 

@@ -61,7 +61,7 @@ greet(QmpClient *client)
 {
     g_autoptr(JsonObject) greeting = json_object_new();
     JsonObject *qmp = json_object_new();
-    QmpResult version = { 0 };
+    QmpResult version = {0};
 
     qmp_commands_run(client->server->machine, "query-version", NULL, &version);
     json_object_set_member(qmp, "version", g_steal_pointer(&version.value));
@@ -74,7 +74,7 @@ greet(QmpClient *client)
 static JsonObject *
 execute(QmpClient *client, const char *name, JsonObject *arguments)
 {
-    QmpResult result = { 0 };
+    QmpResult result = {0};
     JsonObject *reply;
 
     if (strcmp(name, "qmp_capabilities") == 0 && !client->negotiated) {
@@ -199,7 +199,7 @@ client_closed(void *opaque)
 static void
 accepted(void *opaque, int fd)
 {
-    static const StreamFuncs funcs = { .received = client_received, .closed = client_closed };
+    static const StreamFuncs funcs = {.received = client_received, .closed = client_closed};
     QmpServer *server = opaque;
     QmpClient *client;
 
@@ -229,7 +229,8 @@ qmp_server_new(Machine *machine, const char *path, GError **error)
 
     server->machine = machine;
     server->clients = g_ptr_array_new_with_free_func(client_free);
-    server->listener = listener_new(machine_context(machine), path, G_PRIORITY_LOW, accepted, server, error);
+    server->listener =
+        listener_new(machine_context(machine), path, G_PRIORITY_LOW, accepted, server, error);
     if (server->listener == NULL) {
         return NULL;
     }
@@ -237,7 +238,8 @@ qmp_server_new(Machine *machine, const char *path, GError **error)
     return g_steal_pointer(&server);
 }
 
-/* What the clients have not read yet is sent if the sockets take it: the SHUTDOWN event above all. */
+/* What the clients have not read yet is sent if the sockets take it:
+ * the SHUTDOWN event above all. */
 void
 qmp_server_free(QmpServer *server)
 {

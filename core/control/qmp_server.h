@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* QMP, the JSON control protocol people have clients for: a greeting, qmp_capabilities, commands with
- * ids, events with time stamps. Several clients at once; none of them can hold up the machine. */
+/* QMP, the JSON control protocol people have clients for: a greeting, qmp_capabilities, commands
+ * with ids, events with time stamps. Several clients at once;
+ * none of them can hold up the machine. */
 #pragma once
 
 #include "machine/machine.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copying a template: in each file the words between at signs are replaced.
- *   @NAME@ my-device   @IDENT@ my_device   @UPPER@ MY_DEVICE   @TAG@ "MYDE"   @TAGVALUE@ 0x4544594d
- */
+ *   @NAME@ my-device   @IDENT@ my_device   @UPPER@ MY_DEVICE
+ *  @TAG@ "MYDE"   @TAGVALUE@ 0x4544594d */
 #include "control/sdk_template.h"
 
 #include "base/error.h"

@@ -12,12 +12,13 @@ typedef struct Stream Stream;
 typedef struct {
     /* Bytes arrived. False ends the connection. */
     bool (*received)(void *opaque, const char *data, size_t length);
-    /* The other end is gone, or an error or an overflow ended it; called once. Free it here or later. */
+    /* The other end is gone, or an error or an overflow ended it; called once. Free it here or
+     * later. */
     void (*closed)(void *opaque);
 } StreamFuncs;
 
-/* Takes over fd, which is non-blocking. priority: of its events in the context. output_max: bytes that
- * may wait for a peer that does not read; 0: no limit. */
+/* Takes over fd, which is non-blocking. priority: of its events in the context. output_max: bytes
+ * that may wait for a peer that does not read; 0: no limit. */
 Stream *stream_new(GMainContext *context, int fd, int priority, size_t output_max,
                    const StreamFuncs *funcs, void *opaque);
 void stream_free(Stream *stream); /* takes NULL; sends nothing more */

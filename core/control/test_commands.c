@@ -311,7 +311,7 @@ observe(void *opaque, unsigned gsi, bool level)
     g_string_append_printf(commands->out, "IRQ %s %u\n", level ? "raise" : "lower", gsi);
 }
 
-static const IrqSink observer = { .set = observe };
+static const IrqSink observer = {.set = observe};
 
 static void
 run_irq_intercept_in(TestCommands *commands, char **words, unsigned count)
@@ -326,29 +326,29 @@ run_irq_intercept_in(TestCommands *commands, char **words, unsigned count)
 }
 
 static const TestCommand test_commands[] = {
-    { "inb", 1, 1, run_in },
-    { "inw", 1, 1, run_in },
-    { "inl", 1, 1, run_in },
-    { "outb", 2, 2, run_out },
-    { "outw", 2, 2, run_out },
-    { "outl", 2, 2, run_out },
-    { "readb", 1, 1, run_read_value },
-    { "readw", 1, 1, run_read_value },
-    { "readl", 1, 1, run_read_value },
-    { "readq", 1, 1, run_read_value },
-    { "writeb", 2, 2, run_write_value },
-    { "writew", 2, 2, run_write_value },
-    { "writel", 2, 2, run_write_value },
-    { "writeq", 2, 2, run_write_value },
-    { "read", 2, 2, run_read },
-    { "write", 3, 3, run_write },
-    { "memset", 3, 3, run_memset },
-    { "b64read", 2, 2, run_b64read },
-    { "b64write", 3, 3, run_b64write },
-    { "clock_step", 0, 1, run_clock_step },
-    { "clock_set", 1, 1, run_clock_set },
-    { "irq_intercept_in", 1, 1, run_irq_intercept_in },
-    { "endianness", 0, 0, run_endianness },
+    {"inb", 1, 1, run_in},
+    {"inw", 1, 1, run_in},
+    {"inl", 1, 1, run_in},
+    {"outb", 2, 2, run_out},
+    {"outw", 2, 2, run_out},
+    {"outl", 2, 2, run_out},
+    {"readb", 1, 1, run_read_value},
+    {"readw", 1, 1, run_read_value},
+    {"readl", 1, 1, run_read_value},
+    {"readq", 1, 1, run_read_value},
+    {"writeb", 2, 2, run_write_value},
+    {"writew", 2, 2, run_write_value},
+    {"writel", 2, 2, run_write_value},
+    {"writeq", 2, 2, run_write_value},
+    {"read", 2, 2, run_read},
+    {"write", 3, 3, run_write},
+    {"memset", 3, 3, run_memset},
+    {"b64read", 2, 2, run_b64read},
+    {"b64write", 3, 3, run_b64write},
+    {"clock_step", 0, 1, run_clock_step},
+    {"clock_set", 1, 1, run_clock_set},
+    {"irq_intercept_in", 1, 1, run_irq_intercept_in},
+    {"endianness", 0, 0, run_endianness},
 };
 
 /* Splits in place; returns the number of words, at most WORDS_MAX. */

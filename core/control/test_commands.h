@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The test protocol's requests: one line in, one reply out. Register-level driving of a machine that
- * has no vCPU; virtual time moves only by clock_step and clock_set. */
+/* The test protocol's requests: one line in, one reply out. Register-level driving of a machine
+ * that has no vCPU; virtual time moves only by clock_step and clock_set. */
 #pragma once
 
 #include "machine/machine.h"

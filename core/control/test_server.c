@@ -61,7 +61,7 @@ closed(void *opaque)
 static void
 adopt(TestServer *server, int fd)
 {
-    static const StreamFuncs funcs = { .received = received, .closed = closed };
+    static const StreamFuncs funcs = {.received = received, .closed = closed};
 
     server->stream = stream_new(machine_context(server->machine), fd, G_PRIORITY_DEFAULT_IDLE, 0,
                                 &funcs, server);

@@ -209,8 +209,8 @@ vm_start(Vm *vm, bool paused, GError **error)
 {
     install_kick_handler();
     if (!vm->is_bound) {
-        /* Not earlier: ROMs may be added until now, each change of a slot costs KVM a grace period.
-         */
+        /* Not earlier: ROMs may be added until now,
+         * each change of a slot costs KVM a grace period. */
         if (!vm_bind_memory(vm, error)) {
             return false;
         }

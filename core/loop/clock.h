@@ -3,9 +3,9 @@
  * still while the machine is stopped; in the test protocol it moves only on command. */
 #pragma once
 
+#include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <glib.h>
 
 typedef enum {
     CLOCK_SOURCE_VIRTUAL,   /* ns since power-on; stops with the machine */
@@ -40,4 +40,5 @@ bool virtual_clock_is_running(const VirtualClock *clock);
 void virtual_clock_set(VirtualClock *clock, uint64_t now_ns);
 /* Calls changed() after every start, stop and set: a loop recomputes its timeout. [control] */
 void virtual_clock_add_listener(VirtualClock *clock, void (*changed)(void *opaque), void *opaque);
-void virtual_clock_remove_listener(VirtualClock *clock, void (*changed)(void *opaque), void *opaque);
+void virtual_clock_remove_listener(VirtualClock *clock, void (*changed)(void *opaque),
+                                   void *opaque);

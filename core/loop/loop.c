@@ -16,7 +16,7 @@
 
 #define THREAD_STACK_BYTES ((size_t)512 * 1024)
 #define FAILURES_MAX       1000 /* of the engine in a row, for one descriptor */
-#define THREAD_NAME_BYTES  16 /* the kernel's limit, with the NUL */
+#define THREAD_NAME_BYTES  16   /* the kernel's limit, with the NUL */
 
 /* ---- engines ---- */
 
@@ -352,9 +352,9 @@ loop_drain(Loop *loop)
     g_mutex_unlock(&loop->lock);
 }
 
-/* The engine could not say what is ready. io_uring does so without a lasting reason, for example when
- * a terminal's attributes change while it is watched: ask poll(2), and give up only if that refuses, or
- * after the engine has failed too often in a row. */
+/* The engine could not say what is ready. io_uring does so without a lasting reason, for example
+ * when a terminal's attributes change while it is watched: ask poll(2), and give up only if that
+ * refuses, or after the engine has failed too often in a row. */
 static bool
 recover_locked(const Loop *loop, LoopFd *source, uint32_t *events)
 {

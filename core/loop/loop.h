@@ -3,8 +3,8 @@
  * thread of its own or is attached to the control thread's GMainContext (test protocol: no second
  * thread, so everything is in order).
  *
- * Every source may carry a lock. The loop takes it around the callback, and checks under it that the
- * source is still wanted; so a removal or a cancel made while holding that lock is synchronous
+ * Every source may carry a lock. The loop takes it around the callback, and checks under it that
+ * the source is still wanted; so a removal or a cancel made while holding that lock is synchronous
  * without waiting. Otherwise, with the lock not held or without one, removal waits for a running
  * callback unless called from it. After it the callback is not running and will not run again.
  *
@@ -46,9 +46,9 @@ void loop_stop(Loop *loop);
 const char *loop_engine_name(const Loop *loop); /* "io_uring" or "epoll" */
 bool loop_is_current(const Loop *loop);         /* the caller runs on this loop's thread */
 
-/* events: EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP bits, level-triggered; 0: not watched for now, not
- * even for errors. A regular file is always ready. fd stays the caller's and must stay open until
- * loop_fd_remove(). [any] */
+/* events: EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP bits, level-triggered; 0: not watched for now,
+ * not even for errors. A regular file is always ready. fd stays the caller's and must stay open
+ * until loop_fd_remove(). [any] */
 LoopFd *loop_fd_add(Loop *loop, int fd, uint32_t events, GMutex *lock, LoopFdFunc *func,
                     void *opaque);
 void loop_fd_modify(LoopFd *source, uint32_t events);
@@ -64,18 +64,17 @@ void loop_defer_cancel(Loop *loop, const void *owner);
 /* Runs func on the loop's thread and waits for it; runs it directly on that thread or on a loop
  * that is not running. Never while holding a lock that the loop's callbacks take. [any] */
 void loop_call(Loop *loop, LoopFunc *func, void *opaque);
-/* Returns when no callback is running that was when it was called, nor about to: afterwards the loop
- * touches no lock whose sources are removed. Not while holding such a lock, nor from a callback.
- * [any] */
+/* Returns when no callback is running that was when it was called, nor about to: afterwards the
+ * loop touches no lock whose sources are removed. Not while holding such a lock, nor from a
+ * callback. [any] */
 void loop_drain(Loop *loop);
 
 LoopTimer *loop_timer_new(Loop *loop, ClockSource source, GMutex *lock, LoopFunc *func,
                           void *opaque);
 void loop_timer_free(LoopTimer *timer); /* cancels first; takes NULL */
-/* deadline_ns on the timer's clock; in the past = as soon as possible, on the virtual clock as soon as
- * it runs. Re-arming moves it. One-shot:
- * a periodic user arms again from the callback. Needs no system call when the earliest deadline
- * stays the same. [any] */
+/* deadline_ns on the timer's clock; in the past = as soon as possible, on the virtual clock as soon
+ * as it runs. Re-arming moves it. One-shot: a periodic user arms again from the callback. Needs no
+ * system call when the earliest deadline stays the same. [any] */
 void loop_timer_arm(LoopTimer *timer, uint64_t deadline_ns);
 void loop_timer_cancel(LoopTimer *timer);
 bool loop_timer_armed(const LoopTimer *timer);

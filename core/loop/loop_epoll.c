@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The epoll engine. The kernel takes changes from any thread at once, so nothing waits for a turn.
- */
+/* The epoll engine. The kernel takes changes from any thread at once,
+ * so nothing waits for a turn. */
 #include "base/log.h"
 #include "loop/loop_internal.h"
 

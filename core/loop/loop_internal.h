@@ -56,11 +56,11 @@ struct LoopFd {
     void *opaque;
     bool removed; /* its callback, still running, may ask for changes: no more */
     /* The engine's. */
-    int own_fd;  /* epoll: a duplicate, when fd is watched by another source; else -1 */
-    bool armed;  /* watched now */
-    bool queued; /* io_uring: waits for prepare() */
+    int own_fd;        /* epoll: a duplicate, when fd is watched by another source; else -1 */
+    bool armed;        /* watched now */
+    bool queued;       /* io_uring: waits for prepare() */
     unsigned failures; /* io_uring: reports in a row that were errors */
-    bool always; /* epoll: a file that cannot be polled is always ready */
+    bool always;       /* epoll: a file that cannot be polled is always ready */
 };
 
 struct LoopTimer {

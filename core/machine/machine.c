@@ -210,8 +210,8 @@ machine_suspend(Machine *machine)
     machine_emit(machine, "machine", "SUSPEND", NULL);
 }
 
-/* The way out of S3 is a reset that keeps memory: firmware finds in CMOS that it is to resume. A guest
- * started without firmware has nobody to do that for it, and starts anew. */
+/* The way out of S3 is a reset that keeps memory: firmware finds in CMOS that it is to resume. A
+ * guest started without firmware has nobody to do that for it, and starts anew. */
 void
 machine_wake(Machine *machine)
 {

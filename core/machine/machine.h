@@ -19,8 +19,8 @@ typedef struct {
     bool no_reboot; /* a guest reset ends the program instead */
 } MachineArgs;
 
-/* Builds everything, starts nothing; what fails is undone. plan: not owned, outlives the machine.
- */
+/* Builds everything, starts nothing; what fails is undone. plan: not owned,
+ * outlives the machine. */
 Machine *machine_new(const MachinePlan *plan, const MachineArgs *args, GError **error);
 void machine_free(Machine *machine);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Machine, machine_free)

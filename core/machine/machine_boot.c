@@ -65,8 +65,7 @@ order_path(Machine *machine, const Node *entry, GError **error)
     char *path = instance != NULL ? instance_boot_path(instance, unit) : NULL;
 
     if (path == NULL && instance != NULL && parts[1] == NULL && instance->boot_units->len == 1) {
-        path = instance_boot_path(instance,
-                                  g_array_index(instance->boot_units, BootUnit, 0).unit);
+        path = instance_boot_path(instance, g_array_index(instance->boot_units, BootUnit, 0).unit);
     }
     if (path == NULL) {
         g_autoptr(GString) known = g_string_new(NULL);

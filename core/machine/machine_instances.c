@@ -21,7 +21,7 @@ load_plugin(Machine *machine, PluginImage *image, GError **error)
 Instance *
 machine_find_instance(Machine *machine, const char *id)
 {
-    GPtrArray *const lists[] = { machine->backends, machine->devices };
+    GPtrArray *const lists[] = {machine->backends, machine->devices};
     unsigned list, i;
 
     for (list = 0; list < G_N_ELEMENTS(lists); list++) {

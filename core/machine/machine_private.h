@@ -18,23 +18,23 @@ struct Machine {
 
     GMainContext *context;
     GMainLoop *main_loop;
-    Services services;     /* every part in it is owned by the machine */
-    GHashTable *plugins;   /* PluginImage* -> Plugin* */
-    GPtrArray *backends;   /* Instance*, in the plan's order */
-    GPtrArray *devices;    /* Instance*, in the plan's order */
+    Services services;   /* every part in it is owned by the machine */
+    GHashTable *plugins; /* PluginImage* -> Plugin* */
+    GPtrArray *backends; /* Instance*, in the plan's order */
+    GPtrArray *devices;  /* Instance*, in the plan's order */
 
     char *kernel, *initrd, *cmdline;
     BootKernel *boot_kernel; /* NULL: firmware boots */
 
     bool running;
-    bool started;          /* vCPU threads exist */
-    bool suspended;        /* in S3: the vCPUs stand, time goes on */
+    bool started;   /* vCPU threads exist */
+    bool suspended; /* in S3: the vCPUs stand, time goes on */
     int exit_status;
 
-    int request_fd;        /* eventfd: something is in `requests` or `events` */
-    GMutex lock;           /* protects: requests, events */
-    unsigned requests;     /* bit n: MachineRequest n */
-    GQueue events;         /* PendingEvent */
+    int request_fd;    /* eventfd: something is in `requests` or `events` */
+    GMutex lock;       /* protects: requests, events */
+    unsigned requests; /* bit n: MachineRequest n */
+    GQueue events;     /* PendingEvent */
 
     MachineEventFunc *event_func;
     void *event_opaque;

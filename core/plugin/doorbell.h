@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Doorbells: writes that ring on a loop. With KVM they are ioeventfds that follow their region; without,
- * or where KVM refuses one, the region's write callback signals the same eventfd. */
+/* Doorbells: writes that ring on a loop. With KVM they are ioeventfds that follow their region;
+ * without, or where KVM refuses one, the region's write callback signals the same eventfd. */
 #pragma once
 
 #include "plugin/host_region.h"

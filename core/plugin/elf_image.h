@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A shared object's memory as the dynamic linker would lay it out, built in private memory and
  * never executed. Every offset of the file is an enemy's until it has been checked. Reference:
- * System V ABI, chapters 4 and 5 and the x86-64 psABI; DT_GNU_HASH and DT_RELR as glibc reads them.
- */
+ * System V ABI, chapters 4 and 5 and the x86-64 psABI;
+ * DT_GNU_HASH and DT_RELR as glibc reads them. */
 #pragma once
 
 #include <elf.h>

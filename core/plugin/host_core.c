@@ -119,7 +119,7 @@ core_host_isa_resource(Instance *instance, const struct bp_isa_resource *given)
 {
     g_autoptr(GError) error = NULL;
     struct bp_isa_resource resource;
-    BoardIsaDevice device = { 0 };
+    BoardIsaDevice device = {0};
     unsigned i;
     int result = args_copy(&resource, sizeof(resource), given);
 

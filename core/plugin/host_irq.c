@@ -9,9 +9,9 @@
 typedef struct {
     Instance *instance;
     uint32_t kind;
-    unsigned gsi;        /* ISA, GSI */
+    unsigned gsi; /* ISA, GSI */
     bool claimed;
-    IrqSource *source;   /* ISA, GSI */
+    IrqSource *source; /* ISA, GSI */
     Loop *loop;
     void (*resample)(void *opaque);
     void *opaque;
@@ -90,8 +90,8 @@ irq_host_line(Instance *instance, const struct bp_irq_args *given)
         result = -EEXIST;
     }
     if (result == 0 && args.kind != BP_IRQ_INTX) {
-        result = irq_claims_take(services, args.number, args.kind == BP_IRQ_GSI ||
-                                                            (args.flags & BP_IRQ_SHARED) != 0);
+        result = irq_claims_take(services, args.number,
+                                 args.kind == BP_IRQ_GSI || (args.flags & BP_IRQ_SHARED) != 0);
     }
     if (result != 0) {
         return result;

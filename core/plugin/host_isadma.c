@@ -74,7 +74,7 @@ isadma_host_dreq(Instance *instance, uint32_t number, uint32_t level)
 static int32_t
 isadma_host_status(Instance *instance, uint32_t number, struct bp_isadma_status *status)
 {
-    struct bp_isadma_status full = { .size = sizeof(full) };
+    struct bp_isadma_status full = {.size = sizeof(full)};
     IsaDmaStatus now;
     uint32_t size;
 

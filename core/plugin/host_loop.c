@@ -101,8 +101,7 @@ loop_host_fd_add(Instance *instance, const struct bp_fd_args *given)
         g_free(entry);
         return result;
     }
-    entry->source =
-        loop_fd_add(loop, args.fd, args.events, instance->loop_lock, fd_ready, entry);
+    entry->source = loop_fd_add(loop, args.fd, args.events, instance->loop_lock, fd_ready, entry);
     return 0;
 }
 
@@ -222,7 +221,8 @@ loop_host_thread_start(Instance *instance, uint32_t id, const char *name,
     thread->func = func;
     thread->stop = stop;
     thread->opaque = opaque;
-    thread->thread = g_thread_try_new(name != NULL ? name : instance->id, thread_main, thread, NULL);
+    thread->thread =
+        g_thread_try_new(name != NULL ? name : instance->id, thread_main, thread, NULL);
     result = thread->thread == NULL ? -EAGAIN : id_table_add(&instance->threads, id, thread);
     if (thread->thread == NULL) {
         g_free(thread);

@@ -102,9 +102,8 @@ pci_host_function(Instance *instance, const struct bp_pci_args *given)
     if (result != 0) {
         return result;
     }
-    if (args.rom_path != NULL &&
-        (!g_file_get_contents(args.rom_path, &rom, &rom_length, &error) ||
-         rom_length > ROM_MAX_LENGTH)) {
+    if (args.rom_path != NULL && (!g_file_get_contents(args.rom_path, &rom, &rom_length, &error) ||
+                                  rom_length > ROM_MAX_LENGTH)) {
         host_log.error(instance, -EIO, NULL,
                        error != NULL ? error->message : "the expansion ROM is larger than 16 MiB");
         return -EIO;
@@ -236,8 +235,7 @@ msix_host_enable(Instance *instance, uint32_t vectors, uint32_t bar, uint32_t ta
     if (instance->has_msix) {
         return -EEXIST;
     }
-    result =
-        pci_function_enable_msix(instance->function, vectors, bar, table_offset, pba_offset);
+    result = pci_function_enable_msix(instance->function, vectors, bar, table_offset, pba_offset);
     instance->has_msix = result >= 0;
     return result < 0 ? result : 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bp.region/1: regions in the address spaces, and doorbells. */
+#include "plugin/host_region.h"
 #include "plugin/args.h"
 #include "plugin/doorbell.h"
-#include "plugin/host_region.h"
 
 #include <errno.h>
 
@@ -107,9 +107,8 @@ place_in_bar(HostRegion *entry, const struct bp_region_args *args)
         return -ENOENT;
     }
     entry->in_bar = true;
-    entry->region =
-        pci_function_map_bar(instance->function, args->bar, args->base, args->length, &entry->ops,
-                             entry, instance->vcpu_lock, &error);
+    entry->region = pci_function_map_bar(instance->function, args->bar, args->base, args->length,
+                                         &entry->ops, entry, instance->vcpu_lock, &error);
     if (entry->region == NULL) {
         host_log.error(instance, -EINVAL, NULL, error->message);
         return -ENOENT;

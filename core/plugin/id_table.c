@@ -5,8 +5,8 @@
 
 struct IdEntry {
     IdEntry *next;
-    uint32_t id;  /* stable while value is set; changed only under the table's lock */
-    void *value;  /* atomic; NULL: free */
+    uint32_t id; /* stable while value is set; changed only under the table's lock */
+    void *value; /* atomic; NULL: free */
 };
 
 void

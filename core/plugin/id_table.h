@@ -9,8 +9,8 @@
 typedef struct IdEntry IdEntry;
 
 typedef struct {
-    GMutex lock;     /* protects: additions and removals */
-    IdEntry *first;  /* atomic; a list that only grows */
+    GMutex lock;    /* protects: additions and removals */
+    IdEntry *first; /* atomic; a list that only grows */
 } IdTable;
 
 void id_table_init(IdTable *table);

@@ -13,10 +13,10 @@ static const struct {
     const char *id;
     const void *table;
 } host_tables[] = {
-    { BP_LOG_ID, &host_log },       { BP_CONFIG_ID, &host_config }, { BP_MEMORY_ID, &host_memory },
-    { BP_REGION_ID, &host_region }, { BP_IRQ_ID, &host_irq },       { BP_PCI_ID, &host_pci },
-    { BP_MSI_ID, &host_msi },       { BP_MSIX_ID, &host_msix },     { BP_ISADMA_ID, &host_isadma },
-    { BP_TIMER_ID, &host_timer },   { BP_LOOP_ID, &host_loop },     { BP_CORE_ID, &host_core },
+    {BP_LOG_ID, &host_log},       {BP_CONFIG_ID, &host_config}, {BP_MEMORY_ID, &host_memory},
+    {BP_REGION_ID, &host_region}, {BP_IRQ_ID, &host_irq},       {BP_PCI_ID, &host_pci},
+    {BP_MSI_ID, &host_msi},       {BP_MSIX_ID, &host_msix},     {BP_ISADMA_ID, &host_isadma},
+    {BP_TIMER_ID, &host_timer},   {BP_LOOP_ID, &host_loop},     {BP_CORE_ID, &host_core},
 };
 
 const void *
@@ -112,9 +112,8 @@ instance_alloc(Services *services, const PlanInstance *plan, const struct bp_cla
 const void *
 instance_query(Instance *instance, const char *interface_id)
 {
-    return instance->class->query != NULL
-               ? instance->class->query(instance->self, interface_id)
-               : NULL;
+    return instance->class->query != NULL ? instance->class->query(instance->self, interface_id)
+                                          : NULL;
 }
 
 Instance *
@@ -141,8 +140,7 @@ instance_new(Services *services, const PlanInstance *plan, const Plugin *plugin,
         return NULL;
     }
     instance->self = self;
-    (void)table_copy(&instance->life, sizeof(instance->life),
-                     instance_query(instance, BP_LIFE_ID));
+    (void)table_copy(&instance->life, sizeof(instance->life), instance_query(instance, BP_LIFE_ID));
     (void)table_copy(&instance->state, sizeof(instance->state),
                      instance_query(instance, BP_STATE_ID));
     return instance;
@@ -217,7 +215,8 @@ instance_attach(Instance *instance, const PlanSlotUse *use, Instance *backend, G
         device_call_leave(&call);
     }
     if (result < 0) {
-        instance->failure_node = instance->failure_node != NULL ? instance->failure_node : use->node;
+        instance->failure_node =
+            instance->failure_node != NULL ? instance->failure_node : use->node;
         instance_set_error(instance, "cannot attach the backend", result, error);
         return false;
     }
@@ -278,8 +277,8 @@ instance_reset(Instance *instance, uint32_t kind)
     host_irq_reset(instance);
 }
 
-/* The place in the firmware's device tree that the instance's bus gives it; SeaBIOS matches the part
- * between '/' and '@' of a PCI device with anything. */
+/* The place in the firmware's device tree that the instance's bus gives it; SeaBIOS matches the
+ * part between '/' and '@' of a PCI device with anything. */
 static char *
 device_path(const Instance *instance)
 {

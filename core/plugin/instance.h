@@ -29,28 +29,28 @@ struct bp_instance {
     const char *id;
     const struct bp_class *class;
     void *self;
-    struct bp_life_ops life;   /* zeroed members: not provided */
+    struct bp_life_ops life; /* zeroed members: not provided */
     struct bp_state_ops state;
 
-    /* The instance's lock. [vcpu] callbacks take it for SERIAL and PER_QUEUE, [loop] ones for SERIAL:
-     * the two pointers are NULL where they do not. */
+    /* The instance's lock. [vcpu] callbacks take it for SERIAL and PER_QUEUE, [loop] ones for
+     * SERIAL: the two pointers are NULL where they do not. */
     GMutex lock;
     GMutex *vcpu_lock;
     GMutex *loop_lock;
 
     bool realized;
-    bool attached;       /* every slot use is attached */
-    char *failure;       /* text of log.error, for the call in progress */
+    bool attached; /* every slot use is attached */
+    char *failure; /* text of log.error, for the call in progress */
     const Node *failure_node;
     LogLimit log_limit;
 
     IdTable regions, doorbells, lines, timers, fds, events, threads, arenas, dma_channels;
     PciFunction *function;
-    void *pci_notify;    /* owned by host_pci.c */
-    uint8_t io_bars;     /* bit n: BAR n is in I/O space */
+    void *pci_notify; /* owned by host_pci.c */
+    uint8_t io_bars;  /* bit n: BAR n is in I/O space */
     bool has_pin, has_msi, has_msix;
-    GPtrArray *peers;    /* Peer*, one for each slot use */
-    GArray *boot_units;  /* BootUnit */
+    GPtrArray *peers;   /* Peer*, one for each slot use */
+    GArray *boot_units; /* BootUnit */
 };
 
 /* Creates, not yet attached or realized. The error has file and line of the option at fault. */

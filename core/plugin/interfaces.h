@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The interfaces this core offers to plugins, and their sizes: what a note's needs are held against. */
+/* The interfaces this core offers to plugins, and their sizes: what a note's needs are held
+ * against. */
 #pragma once
 
 #include <stdint.h>

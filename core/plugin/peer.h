@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a consumer gets to see of a backend: a copy of its table and, for a SERIAL consumer, a shim that
- * takes the consumer's lock around what the backend calls back. Others talk to the backend directly. */
+/* What a consumer gets to see of a backend: a copy of its table and, for a SERIAL consumer, a shim
+ * that takes the consumer's lock around what the backend calls back. Others talk to the backend
+ * directly. */
 #pragma once
 
 #include "plugin/instance.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bp.block/1 for a SERIAL consumer: completions and events come under the consumer's lock, and drain()
- * lets go of that lock while it waits for them. */
+/* bp.block/1 for a SERIAL consumer: completions and events come under the consumer's lock, and
+ * drain() lets go of that lock while it waits for them. */
 #include "base/device_call.h"
 #include "plugin/args.h"
 #include "plugin/peer.h"
@@ -63,7 +63,7 @@ shim_queue_open(void *self, const struct bp_block_queue_args *given, void **queu
 {
     BlockShim *shim = self;
     struct bp_block_queue_args args;
-    struct bp_block_client client = { .size = sizeof(client) };
+    struct bp_block_client client = {.size = sizeof(client)};
     BlockQueue *queue;
     int result = args_copy(&args, sizeof(args), given);
 

@@ -71,7 +71,7 @@ shim_connect(void *self, const struct bp_char_connect *given)
 {
     CharShim *shim = self;
     struct bp_char_connect args;
-    struct bp_char_client client = { .size = sizeof(client) };
+    struct bp_char_client client = {.size = sizeof(client)};
     int result = args_copy(&args, sizeof(args), given);
 
     if (result != 0) {
@@ -153,8 +153,7 @@ shim_set_parameters(void *self, uint32_t rate, uint32_t data_bits, uint32_t pari
 }
 
 void
-peer_char_shim(PeerShim *out, Instance *consumer, const struct bp_char_ops *below,
-               void *below_self)
+peer_char_shim(PeerShim *out, Instance *consumer, const struct bp_char_ops *below, void *below_self)
 {
     CharShim *shim = g_new0(CharShim, 1);
 

@@ -24,9 +24,9 @@ struct Services {
     PhysicalBus bus;
     IrqLines *irqs;
     Board *board;
-    Vm *vm;                          /* NULL in the test protocol */
+    Vm *vm; /* NULL in the test protocol */
     VirtualClock *clock;
-    GPtrArray *loops;                /* Loop* */
+    GPtrArray *loops; /* Loop* */
     struct bp_ram_view ram_view;
     struct bp_ram_range *ram_ranges;
     uint16_t console_port;              /* of the first 16550 (ACPI: PNP0501), 0 if there is none */

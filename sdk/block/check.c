@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-/* Copies an argument struct: what is missing is zero, what is unknown must be. Returns 0 or -E2BIG.
- */
+/* Copies an argument struct: what is missing is zero, what is unknown must be.
+ * Returns 0 or -E2BIG. */
 static int32_t
 copy_sized(void *to, uint32_t to_size, const void *from, uint32_t from_size)
 {

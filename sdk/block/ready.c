@@ -50,8 +50,8 @@ in_flight(struct bp_block_ready *queue)
     return atomic_load(&queue->tail) - atomic_load(&queue->delivered);
 }
 
-/* Takes what is due, at most BATCH. *ret_wait_ns: when the next one is due, 0 if none is waiting.
- */
+/* Takes what is due, at most BATCH. *ret_wait_ns: when the next one is due,
+ * 0 if none is waiting. */
 static uint32_t
 take_due(struct bp_block_ready *queue, struct bp_block_completion *completions,
          uint64_t *ret_wait_ns)
@@ -220,8 +220,8 @@ bp_block_ready_event(struct bp_block_ready_set *set, uint32_t event)
     }
 }
 
-/* --- open and close ----------------------------------------------------------------------------
- */
+/* --- open and
+ * close ---------------------------------------------------------------------------- */
 
 static void
 free_queue(struct bp_block_ready *queue)

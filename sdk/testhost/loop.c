@@ -484,8 +484,8 @@ run_backends(struct th_host *th)
     return did;
 }
 
-/* One round of everything that is due now. A fake backend goes last, so that a device has settled.
- */
+/* One round of everything that is due now. A fake backend goes last,
+ * so that a device has settled. */
 static int
 run_once(struct th_host *th, int timeout_ms)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bp.region/1: dispatch of guest accesses, and doorbells, by the core's rules: an access is cut at
  * the edges of regions and into aligned pieces of widths that the region takes; a read narrower
- * than all of them picks its bytes out of the narrowest, a write narrower than all of them is lost.
- */
+ * than all of them picks its bytes out of the narrowest,
+ * a write narrower than all of them is lost. */
 #include "th.h"
 
 #include <stdlib.h>

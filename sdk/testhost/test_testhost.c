@@ -289,8 +289,8 @@ test_untaken_violation_and_a_leak_abort_the_test(void **state)
     assert_int_equal(ends(leave_a_violation), SIGABRT);
     assert_int_equal(ends(behave_on_failure), 0);
     if (__asan_init == NULL) {
-        /* Under the sanitizer the allocator keeps no count; its own leak check is the better one.
-         */
+        /* Under the sanitizer the allocator keeps no count;
+         * its own leak check is the better one. */
         assert_int_equal(ends(leak_on_failure), SIGABRT);
     }
 }

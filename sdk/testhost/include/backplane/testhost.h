@@ -255,8 +255,8 @@ void th_block_send_event(struct th_block *block, uint32_t event);
  * completion's flags (BP_BLOCK_RECOVERABLE). Several scripts add up. */
 void th_block_fail(struct th_block *block, uint32_t op, uint32_t skip, int32_t status,
                    uint32_t flags);
-/* hold 1: completions wait for th_block_release() (which runs the host), last one first if reverse.
- */
+/* hold 1: completions wait for th_block_release() (which runs the host),
+ * last one first if reverse. */
 void th_block_hold(struct th_block *block, int hold);
 void th_block_release(struct th_block *block, uint32_t count, int reverse);
 uint32_t th_block_in_flight(struct th_block *block);

@@ -22,8 +22,8 @@ void bp_block_info_copy(struct bp_block_info *to, const struct bp_block_info *fr
 /* Checks a request against the limits in info. Returns 0, -EINVAL, or -EROFS. */
 int32_t bp_block_check(const struct bp_block_request *request, const struct bp_block_info *info);
 
-/* --- queues of backends that carry requests out inside submit() ---------------------------------
- */
+/* --- queues of backends that carry requests out inside submit()
+ * --------------------------------- */
 
 /* Completions wait here for the loop, in the order of their requests. The submitter and the loop
  * share no lock: one fills at the tail, the other empties at the head. */

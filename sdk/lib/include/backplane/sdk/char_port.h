@@ -31,8 +31,8 @@ void bp_char_port_done(struct bp_char_port *port);
 /* bp_char_ops.connect: -EBUSY, -EINVAL. The loop is the backend's to check. */
 int32_t bp_char_port_connect(struct bp_char_port *port,
                              const struct bp_char_connect *args) BP_MUST_CHECK;
-/* bp_char_ops.disconnect: returns when no call into the client is under way, except its caller's.
- */
+/* bp_char_ops.disconnect: returns when no call into the client is under way,
+ * except its caller's. */
 void bp_char_port_disconnect(struct bp_char_port *port);
 /* bp_char_ops.credit. */
 void bp_char_port_set_credit(struct bp_char_port *port, uint32_t bytes);
