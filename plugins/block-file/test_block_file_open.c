@@ -224,6 +224,7 @@ test_qemu_and_we_keep_each_other_out(void **state)
     char path[512];
 
     if (system("qemu-io --version >/dev/null 2>&1") != 0) {
+        print_message("# no qemu-io (package qemu-utils)\n");
         skip();
     }
     rig_path(path, sizeof(path), "qemu");
@@ -271,6 +272,7 @@ test_an_image_that_qemu_uses_is_refused(void **state)
     pid_t child;
 
     if (system("qemu-io --version >/dev/null 2>&1") != 0) {
+        print_message("# no qemu-io (package qemu-utils)\n");
         skip();
     }
     rig_path(path, sizeof(path), "qemu");

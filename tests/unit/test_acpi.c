@@ -459,6 +459,7 @@ test_iasl_disassembles_the_dsdt_without_a_warning(void **state)
     (void)state;
 
     if (iasl == NULL) {
+        print_message("# no iasl (package acpica-tools)\n");
         skip();
     }
     start(&m, 3);
