@@ -61,6 +61,16 @@ writable(gint fd, GIOCondition condition, gpointer opaque)
     return G_SOURCE_CONTINUE;
 }
 
+/* False when more waits than a peer that does not read may be given. */
+static bool
+wait_for_reader(Stream *stream)
+{
+    if (stream->write_source == NULL) {
+        stream->write_source = watch(stream, G_IO_OUT, writable);
+    }
+    return stream->output_max == 0 || stream->out->len <= stream->output_max;
+}
+
 /* False when the connection is gone. */
 static bool
 send_some(Stream *stream)
@@ -70,10 +80,7 @@ send_some(Stream *stream)
         if (written > 0) {
             g_string_erase(stream->out, 0, written);
         } else if (errno == EAGAIN) {
-            if (stream->write_source == NULL) {
-                stream->write_source = watch(stream, G_IO_OUT, writable);
-            }
-            return stream->output_max == 0 || stream->out->len <= stream->output_max;
+            return wait_for_reader(stream);
         } else if (errno != EINTR) {
             return false;
         }

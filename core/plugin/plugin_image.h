@@ -38,7 +38,7 @@ const PluginClass *plugin_image_class(const PluginImage *image, unsigned index);
 PluginSearch *plugin_search_new(const char *const *directories);
 void plugin_search_free(PluginSearch *search);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PluginSearch, plugin_search_free)
-/* name: "block-file", or a path with a slash. Cached: one image a name. The error of a missing one
+/* name: a plugin's, or a path with a slash. Cached: one image a name. The error of a missing one
  * lists the directories searched and the nearest name found there. */
 PluginImage *plugin_search_find(PluginSearch *search, const char *name, GError **error);
 /* Every plugin file found, NULL-terminated names in alphabetical order; free with g_strfreev. */

@@ -157,8 +157,8 @@ check_kind(struct image *image)
     return 0;
 }
 
-/* The file is ours, locked, and new: gives it its size. Someone who was faster may have filled it.
- */
+/* The file is ours, locked, and new: gives it its size.
+ * Someone who was faster may have filled it. */
 static int32_t
 fill_new_file(struct image *image)
 {

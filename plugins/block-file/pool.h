@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads that carry out requests which must block. They are the core's: it starts and joins them.
- */
+/* Threads that carry out requests which must block. They are the core's:
+ * it starts and joins them. */
 #ifndef BLOCK_FILE_POOL_H
 #define BLOCK_FILE_POOL_H
 

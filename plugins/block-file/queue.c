@@ -26,8 +26,7 @@ make_tag(uint64_t index, uint64_t mark)
     return (mark / MARK_NEXT) << TAG_INDEX_BITS | index;
 }
 
-/* --- records -----------------------------------------------------------------------------------
- */
+/* --- records --------------------------------------------------------------------------------- */
 
 /* The submitter's. */
 static struct request *
@@ -71,8 +70,7 @@ fill_record(struct request *request, const struct bp_block_request *from)
     atomic_store_explicit(&request->mark, mark | MARK_BUSY, memory_order_release);
 }
 
-/* --- completion: the loop's --------------------------------------------------------------------
- */
+/* --- completion: the loop's ------------------------------------------------------------------ */
 
 static void
 deliver(struct queue *queue, struct batch *batch)
@@ -236,8 +234,8 @@ queue_finish(struct request *request, int32_t status)
     struct request *head = atomic_load_explicit(&queue->done, memory_order_relaxed);
 
     request->status = status;
-    /* The loop may complete the request, and the queue be closed, before the loop is woken below.
-     */
+    /* The loop may complete the request, and the queue be closed,
+     * before the loop is woken below. */
     atomic_fetch_add_explicit(&queue->finishing, 1, memory_order_relaxed);
     do {
         request->next = head;
@@ -256,8 +254,7 @@ queue_event(struct queue *queue, uint32_t event)
     (void)eventfd_write(queue->done_fd, 1);
 }
 
-/* --- submission: the submitter's ---------------------------------------------------------------
- */
+/* --- submission: the submitter's ------------------------------------------------------------- */
 
 /* Keeps order with writes to parts of the same blocks. Returns 1 if the kernel may have it now. */
 static uint32_t
@@ -357,8 +354,7 @@ queue_submit(struct queue *queue, const struct bp_block_request *requests, uint3
     return (int32_t)taken;
 }
 
-/* --- cancel and drain --------------------------------------------------------------------------
- */
+/* --- cancel and drain ------------------------------------------------------------------------ */
 
 /* *ret_mark: the mark of the use that was cancelled. */
 static uint32_t
@@ -451,8 +447,7 @@ queue_drain(struct queue *queue)
     pthread_mutex_unlock(&queue->drain_lock);
 }
 
-/* --- open and close ----------------------------------------------------------------------------
- */
+/* --- open and close -------------------------------------------------------------------------- */
 
 static int32_t
 watch(struct queue *queue, uint32_t which, int fd, void (*ready)(void *opaque, uint32_t events))

@@ -56,8 +56,8 @@ uint32_t request_wants_dsync(const struct request *request, const struct image *
 /* The blocks that a write touches, for image.ranges. Returns 0 if it need not be kept in order. */
 uint32_t request_range(struct request *request, const struct image *image);
 
-/* Carries the request out from start to end, whatever was tried before. Blocks. Returns the status.
- */
+/* Carries the request out from start to end, whatever was tried before. Blocks.
+ * Returns the status. */
 int32_t request_run(struct request *request, struct image *image, const struct bounce *bounce);
 
 static inline uint32_t

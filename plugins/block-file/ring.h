@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An io_uring for one queue: the submitting thread fills and sends, the loop reaps, neither waits
- * for the other. In a build without liburing ring_open() says -ENOSYS and nothing else is called.
- */
+ * for the other. In a build without liburing ring_open()
+ * says -ENOSYS and nothing else is called. */
 #ifndef BLOCK_FILE_RING_H
 #define BLOCK_FILE_RING_H
 

@@ -130,8 +130,7 @@ test_no_direct_io_names_the_cache_option(void **state)
     (void)unlink(path);
 }
 
-/* --- locks -------------------------------------------------------------------------------------
- */
+/* --- locks ----------------------------------------------------------------------------------- */
 
 static void
 assert_second(const char *path, const char *first, const char *second, int fits)
@@ -290,8 +289,7 @@ test_an_image_that_qemu_uses_is_refused(void **state)
     (void)unlink(path);
 }
 
-/* --- failures of the host ----------------------------------------------------------------------
- */
+/* --- failures of the host -------------------------------------------------------------------- */
 
 static void
 test_every_failing_host_call_of_create_is_survived(void **state)

@@ -296,8 +296,7 @@ test_queues_of_one_image_do_not_mix(void **state)
     }
 }
 
-/* --- ranges alone ------------------------------------------------------------------------------
- */
+/* --- ranges alone ---------------------------------------------------------------------------- */
 
 static void
 test_ranges_exclude_only_what_overlaps_and_is_exclusive(void **state)

@@ -19,8 +19,7 @@
 #define MAX_OPTION 8u
 #define ARENAS     64u
 
-/* --- a host with a thread ----------------------------------------------------------------------
- */
+/* --- a host with a thread -------------------------------------------------------------------- */
 
 struct bp_node {
     const char *name;
@@ -324,8 +323,7 @@ host_free(struct bp_instance *host, void *self)
     free(host);
 }
 
-/* --- clients -----------------------------------------------------------------------------------
- */
+/* --- clients --------------------------------------------------------------------------------- */
 
 #define CLIENTS    3u
 #define DEPTH      32u

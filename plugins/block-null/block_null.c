@@ -3,8 +3,8 @@
  * dropped. For benchmarks of everything above it, and with latency_ns for tests that need requests
  * in flight.
  *
- * Threads: submit() does all the work on its caller's thread; completions come on the queue's loop.
- */
+ * Threads: submit() does all the work on its caller's thread;
+ * completions come on the queue's loop. */
 #include <backplane/sdk/block.h>
 #include <backplane/sdk/iovec.h>
 

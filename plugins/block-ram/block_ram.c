@@ -230,8 +230,7 @@ block_ram_query(void *self, const char *interface_id)
     return strcmp(interface_id, BP_BLOCK_ID) == 0 ? &block_ram_ops : NULL;
 }
 
-/* --- creation ----------------------------------------------------------------------------------
- */
+/* --- creation -------------------------------------------------------------------------------- */
 
 static int32_t
 make_memory(struct block_ram *ram, uint64_t capacity, const struct bp_node *node)

@@ -128,7 +128,7 @@ static const struct bp_char_ops charfile_char = {
     .credit = charfile_credit,
 };
 
-/* --- creation ----------------------------------------------------------------------------- */
+/* --- creation -------------------------------------------------------------------------------- */
 
 /* Opens a file of an option. A pipe would block until its other end is opened. */
 static int32_t

@@ -37,7 +37,7 @@ struct charsocket {
 
 static void try_connect(void *opaque);
 
-/* --- output ------------------------------------------------------------------------------- */
+/* --- output ---------------------------------------------------------------------------------- */
 
 /* What is watched of the peer now. Locked. */
 static void
@@ -82,7 +82,7 @@ charsocket_write(void *self, const uint8_t *data, uint32_t length)
     return taken;
 }
 
-/* --- the peer ----------------------------------------------------------------------------- */
+/* --- the peer -------------------------------------------------------------------------------- */
 
 static void
 deliver(struct charsocket *socket)
@@ -300,7 +300,7 @@ charsocket_credit(void *self, uint32_t bytes)
     pthread_mutex_unlock(&socket->lock);
 }
 
-/* --- connection of the client ------------------------------------------------------------- */
+/* --- connection of the client ---------------------------------------------------------------- */
 
 static int32_t
 begin(struct charsocket *socket)
@@ -372,7 +372,7 @@ static const struct bp_char_ops charsocket_char = {
     .credit = charsocket_credit,
 };
 
-/* --- life --------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static int32_t
 charsocket_realize(void *self)

@@ -92,8 +92,8 @@ endpoint_listen(struct endpoint *endpoint, const struct bp_services *host)
         return status;
     }
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    /* The file gets the socket's mode (less the umask) when it is made, so nobody slips in between.
-     */
+    /* The file gets the socket's mode (less the umask) when it is made,
+     * so nobody slips in between. */
     if (fd < 0 || fchmod(fd, endpoint->mode) != 0 ||
         bind(fd, (const struct sockaddr *)&endpoint->address, sizeof(endpoint->address)) != 0) {
         status = -errno;

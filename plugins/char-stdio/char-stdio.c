@@ -40,7 +40,7 @@ struct stdio {
     uint32_t signals; /* option */
 };
 
-/* --- output ------------------------------------------------------------------------------- */
+/* --- output ---------------------------------------------------------------------------------- */
 
 static int32_t
 stdio_write(void *self, const uint8_t *data, uint32_t length)
@@ -81,7 +81,7 @@ stdio_out_ready(void *opaque, uint32_t events)
     }
 }
 
-/* --- input -------------------------------------------------------------------------------- */
+/* --- input ----------------------------------------------------------------------------------- */
 
 static void
 print_help(struct stdio *stdio)
@@ -279,7 +279,7 @@ stdio_credit(void *self, uint32_t bytes)
     pthread_mutex_unlock(&stdio->lock);
 }
 
-/* --- connection --------------------------------------------------------------------------- */
+/* --- connection ------------------------------------------------------------------------------ */
 
 static int32_t
 watch_descriptors(struct stdio *stdio)
@@ -357,7 +357,7 @@ static const struct bp_char_ops stdio_char = {
     .credit = stdio_credit,
 };
 
-/* --- life --------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static void
 stdio_start(void *self)

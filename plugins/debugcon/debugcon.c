@@ -151,7 +151,7 @@ static const struct bp_life_ops debugcon_life = {
     .detach = debugcon_detach,
 };
 
-/* --- state: what the backend has not taken yet -------------------------------------------- */
+/* --- state: what the backend has not taken yet ----------------------------------------------- */
 
 static const struct bp_state_field debugcon_fields[] = {
     BP_STATE_ARRAY(1, struct debugcon, pending_data, 0),

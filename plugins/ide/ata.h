@@ -16,9 +16,8 @@
 #define ATA_IDNF 0x10u
 #define ATA_ABRT 0x04u
 
-#define ATA_DIAGNOSTIC_PASSED                                                                      \
-    0x01u /* Error register after a reset or EXECUTE DEVICE DIAGNOSTIC                             \
-           */
+/* Error register after a reset or EXECUTE DEVICE DIAGNOSTIC. */
+#define ATA_DIAGNOSTIC_PASSED 0x01u
 
 /* Device register (5.7). */
 #define ATA_DEVICE_LBA 0x40u

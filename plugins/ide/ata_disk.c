@@ -21,8 +21,7 @@ ata_disk_abort(struct ata_disk *disk, uint8_t error)
     ide_device_done(&disk->device, error);
 }
 
-/* --- commands that move sectors -----------------------------------------------------------------
- */
+/* --- commands that move sectors -------------------------------------------------------------- */
 
 /* Returns 0 if the command was refused (and ended). */
 static uint32_t
@@ -107,8 +106,7 @@ flush(struct ata_disk *disk, uint8_t argument)
     ata_transfer_advance(disk);
 }
 
-/* --- pages --------------------------------------------------------------------------------------
- */
+/* --- pages ----------------------------------------------------------------------------------- */
 
 static void
 identify(struct ata_disk *disk, uint8_t argument)
@@ -130,8 +128,7 @@ write_buffer(struct ata_disk *disk, uint8_t argument)
     ata_transfer_page(disk, ATA_T_PAGE_OUT);
 }
 
-/* --- commands without data ----------------------------------------------------------------------
- */
+/* --- commands without data ------------------------------------------------------------------- */
 
 static void
 succeed(struct ata_disk *disk, uint8_t argument)
@@ -306,8 +303,7 @@ disk_command(struct ide_device *device, uint8_t opcode)
     }
 }
 
-/* --- reset --------------------------------------------------------------------------------------
- */
+/* --- reset ----------------------------------------------------------------------------------- */
 
 static void
 disk_abandon(struct ide_device *device)

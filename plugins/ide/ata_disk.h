@@ -151,8 +151,7 @@ struct ata_disk {
     uint8_t sector_buffer[ATA_SECTOR]; /* content of READ BUFFER, WRITE BUFFER */
 };
 
-/* --- ata_disk.c ---------------------------------------------------------------------------------
- */
+/* --- ata_disk.c ------------------------------------------------------------------------------ */
 
 extern const struct ide_device_ops ata_disk_ops;
 
@@ -164,11 +163,10 @@ void ata_disk_abort(struct ata_disk *disk, uint8_t error);
 void ata_disk_touch(struct ata_disk *disk, uint32_t media);
 void ata_settings_default(struct ata_disk *disk);
 
-/* --- ata_transfer.c -----------------------------------------------------------------------------
- */
+/* --- ata_transfer.c -------------------------------------------------------------------------- */
 
-/* Starts a command that the fields of disk->transfer describe: kind, flags, addressing, lba, left.
- */
+/* Starts a command that the fields of disk->transfer describe: kind, flags, addressing, lba,
+ * left. */
 void ata_transfer_start(struct ata_disk *disk);
 /* The next request, or what was held. */
 void ata_transfer_advance(struct ata_disk *disk);
@@ -185,8 +183,7 @@ void ata_transfer_fail(struct ata_disk *disk, uint8_t error);
 /* The table of the bus master ended early (error 0) or led nowhere (error 1). */
 void ata_transfer_bus_error(struct ata_disk *disk, uint32_t error);
 
-/* --- ata_io.c -----------------------------------------------------------------------------------
- */
+/* --- ata_io.c -------------------------------------------------------------------------------- */
 
 /* Hands one request over. -EIO: the backend did not take it. */
 int32_t ata_io_submit(struct ata_disk *disk, uint32_t op, uint64_t lba, uint64_t sectors,
@@ -198,8 +195,7 @@ uint32_t ata_io_decide(struct ata_disk *disk, int32_t status);
 /* The event for a decision. */
 void ata_io_report(struct ata_disk *disk, int32_t status, uint32_t action);
 
-/* --- ata_address.c ------------------------------------------------------------------------------
- */
+/* --- ata_address.c --------------------------------------------------------------------------- */
 
 /* Address and count of the command in the registers. Returns 0, or bits of the Error register. */
 uint8_t ata_address_read(struct ata_disk *disk, uint8_t addressing);
@@ -211,8 +207,7 @@ uint8_t ata_address_kind(const struct ata_disk *disk);
 void ata_geometry_default(const struct ata_disk *disk, uint32_t *cylinders, uint32_t *heads,
                           uint32_t *sectors);
 
-/* --- the rest -----------------------------------------------------------------------------------
- */
+/* --- the rest -------------------------------------------------------------------------------- */
 
 /* Fills the 512 bytes of IDENTIFY DEVICE. ata_identify.c */
 void ata_identify(const struct ata_disk *disk, uint8_t *page);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SMART (ATA/ATAPI-7 V1, 6.54): a disk in good health. Self-tests end at once and are logged; an
- * attribute table of the usual four, whose raw values are the truth of a disk that wears no parts.
- */
+ * attribute table of the usual four,
+ * whose raw values are the truth of a disk that wears no parts. */
 #include "ata_disk.h"
 
 #include <string.h>

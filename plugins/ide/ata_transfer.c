@@ -16,8 +16,7 @@ is_dma(uint8_t kind)
     return kind == ATA_T_DMA_IN || kind == ATA_T_DMA_OUT || kind == ATA_T_TRIM;
 }
 
-/* --- the end of a command -----------------------------------------------------------------------
- */
+/* --- the end of a command -------------------------------------------------------------------- */
 
 /* The registers of a command that moved sectors end at the last one, with nothing left to do. */
 static void
@@ -97,8 +96,7 @@ ata_transfer_bus_error(struct ata_disk *disk, uint32_t error)
     ide_device_idle(&disk->device, 0);
 }
 
-/* --- requests -----------------------------------------------------------------------------------
- */
+/* --- requests -------------------------------------------------------------------------------- */
 
 /* Sectors [first, first + count) of the buffer as the memory of a request. */
 static void
@@ -274,8 +272,7 @@ ata_transfer_retry(struct ata_disk *disk)
     }
 }
 
-/* --- data blocks --------------------------------------------------------------------------------
- */
+/* --- data blocks ----------------------------------------------------------------------------- */
 
 static void
 offer_block(struct ata_disk *disk, uint32_t interrupt)
@@ -378,8 +375,7 @@ ata_transfer_dma(struct ide_device *device)
     ata_transfer_advance(disk);
 }
 
-/* --- completions --------------------------------------------------------------------------------
- */
+/* --- completions ----------------------------------------------------------------------------- */
 
 static void
 mark_dirty(struct ata_disk *disk)
@@ -497,8 +493,8 @@ ignore_error(struct ata_disk *disk)
     request_done(disk);
 }
 
-/* The first bad sector was found at t->lba. A PIO read first delivers the whole blocks before it.
- */
+/* The first bad sector was found at t->lba.
+ * A PIO read first delivers the whole blocks before it. */
 static void
 report_error(struct ata_disk *disk)
 {

@@ -35,8 +35,7 @@ ide_bus_master_running(const struct ide_bus_master *bm)
     return (bm->command & BM_COMMAND_START) && (bm->status & BM_STATUS_ACTIVE) && !bm->stopping;
 }
 
-/* --- descriptors --------------------------------------------------------------------------------
- */
+/* --- descriptors ----------------------------------------------------------------------------- */
 
 /* Makes sure that the cursor stands in a region with bytes left. */
 static int32_t
@@ -228,8 +227,7 @@ ide_bus_master_fail(struct ide_channel *channel, uint32_t error)
     }
 }
 
-/* --- registers ----------------------------------------------------------------------------------
- */
+/* --- registers ------------------------------------------------------------------------------- */
 
 static uint32_t
 dma_in_flight(const struct ide_channel *channel)

@@ -220,8 +220,7 @@ write_control(struct ide_channel *channel, uint8_t value)
     ide_channel_update_irq(channel);
 }
 
-/* --- ports --------------------------------------------------------------------------------------
- */
+/* --- ports ----------------------------------------------------------------------------------- */
 
 static uint64_t
 read_data(struct ide_channel *channel, uint32_t width)

@@ -10,8 +10,7 @@
 
 #define SLOT_DISK 0u
 
-/* --- firmware's view ----------------------------------------------------------------------------
- */
+/* --- firmware's view ------------------------------------------------------------------------- */
 
 /* A core that refuses a cell costs a guest nothing it needs. */
 static void
@@ -63,8 +62,7 @@ describe_translation(struct ide *ide, const struct ata_disk *disk)
     set_cmos(ide, 0x39, 3u << (2 * place), bits << (2 * place));
 }
 
-/* --- life ---------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 void
 ide_settle(struct ide *ide)
@@ -220,8 +218,7 @@ static const struct bp_life_ops ide_life = {
     .detach = ide_detach,
 };
 
-/* --- creation -----------------------------------------------------------------------------------
- */
+/* --- creation -------------------------------------------------------------------------------- */
 
 static void
 ide_destroy(void *self)
@@ -401,8 +398,7 @@ ide_query(void *self, const char *interface_id)
     return bp_same_id(interface_id, BP_STATE_ID) ? &ide_state_ops : NULL;
 }
 
-/* --- description --------------------------------------------------------------------------------
- */
+/* --- description ----------------------------------------------------------------------------- */
 
 #define IDE_PROMISES (BP_PROMISE_SANDBOX | BP_PROMISE_UPGRADE | BP_PROMISE_DIRTY_TRACKED)
 

@@ -116,8 +116,7 @@ struct ide {
     struct ide_channel channels[IDE_CHANNELS];
 };
 
-/* --- channel.c: what devices ask of their channel -----------------------------------------------
- */
+/* --- channel.c: what devices ask of their channel -------------------------------------------- */
 
 /* Declares ports and interrupt line. [control] errors of region.create and irq.line. */
 int32_t ide_channel_declare(struct ide_channel *channel) BP_MUST_CHECK;
@@ -134,8 +133,7 @@ ide_channel_device(const struct ide_channel *channel)
     return channel->devices[channel->selected];
 }
 
-/* --- device.c: common to all kinds of devices ---------------------------------------------------
- */
+/* --- device.c: common to all kinds of devices ------------------------------------------------ */
 
 /* Ends a command: BSY and DRQ go, DRDY comes, error 0 or bits of the Error register; interrupts. */
 void ide_device_done(struct ide_device *device, uint8_t error);
@@ -156,8 +154,7 @@ void ide_device_signature(struct ide_device *device, uint8_t mid, uint8_t high);
 uint32_t ide_device_read_data(struct ide_device *device, uint8_t *data, uint32_t length);
 uint32_t ide_device_write_data(struct ide_device *device, const uint8_t *data, uint32_t length);
 
-/* --- bus_master.c -------------------------------------------------------------------------------
- */
+/* --- bus_master.c ---------------------------------------------------------------------------- */
 
 /* Declares the ports of both channels' bus masters. [control] errors of region.create. */
 int32_t ide_bus_master_declare(struct ide *ide) BP_MUST_CHECK;
@@ -187,8 +184,7 @@ void ide_bus_master_settle(struct ide_channel *channel);
 /* The table ended too early (error 0) or memory could not be reached (error 1): stops. */
 void ide_bus_master_fail(struct ide_channel *channel, uint32_t error);
 
-/* --- ide.c --------------------------------------------------------------------------------------
- */
+/* --- ide.c ----------------------------------------------------------------------------------- */
 
 /* A device has nothing in flight any more: ends a quiesce that waits for that. */
 void ide_settle(struct ide *ide);

@@ -106,8 +106,7 @@ disk_base(const struct ata_disk *disk)
     return DISK_BASE + (place << OBJECT_SHIFT);
 }
 
-/* --- saving -------------------------------------------------------------------------------------
- */
+/* --- saving ---------------------------------------------------------------------------------- */
 
 static int32_t
 save_disk(const struct ata_disk *disk, const struct bp_state_sink *sink)
@@ -142,8 +141,7 @@ ide_save(void *self, const struct bp_state_sink *sink)
     return r;
 }
 
-/* --- checking -----------------------------------------------------------------------------------
- */
+/* --- checking -------------------------------------------------------------------------------- */
 
 /* PIO: the counts fit the buffer and each other, and a data block is the one that they name. */
 static int32_t

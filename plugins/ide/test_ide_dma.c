@@ -368,8 +368,8 @@ test_channels_transfer_at_the_same_time(void **state)
     rig_free(&rig);
 }
 
-/* Every size of table against every size of transfer: the truth table of Bus Master IDE 1.0, 3.1.
- */
+/* Every size of table against every size of transfer: the truth table of Bus Master IDE 1.0,
+ * 3.1. */
 static void
 test_the_truth_table_holds_for_all_sizes(void **state)
 {

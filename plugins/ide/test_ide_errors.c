@@ -218,8 +218,7 @@ test_verify_reports_the_bad_sector(void **state)
     rig_free(&rig);
 }
 
-/* --- options ------------------------------------------------------------------------------------
- */
+/* --- options --------------------------------------------------------------------------------- */
 
 static void
 refuse(const char *options, const char *message)

@@ -231,8 +231,7 @@ test_host_protected_area_shrinks_until_reset(void **state)
     rig_free(&rig);
 }
 
-/* --- SMART --------------------------------------------------------------------------------------
- */
+/* --- SMART ----------------------------------------------------------------------------------- */
 
 static void
 smart(struct rig *rig, uint8_t subcommand, uint8_t count, uint8_t low)
@@ -313,8 +312,7 @@ test_smart_refuses_wrong_keys_logs_and_when_disabled(void **state)
     rig_free(&rig);
 }
 
-/* --- TRIM ---------------------------------------------------------------------------------------
- */
+/* --- TRIM ------------------------------------------------------------------------------------ */
 
 static void
 range(struct rig *rig, uint32_t index, uint64_t lba, uint16_t count)

@@ -202,8 +202,7 @@ test_damaged_states_are_refused_or_harmless(void **state)
     rig_free(&rig);
 }
 
-/* --- at random ----------------------------------------------------------------------------------
- */
+/* --- at random ------------------------------------------------------------------------------- */
 
 static uint32_t
 next_random(uint32_t *seed)

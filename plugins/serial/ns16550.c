@@ -86,7 +86,7 @@ uart_character_ns(const struct serial *serial)
     return bits * NS_PER_S * 16 * divisor / CLOCK_HZ;
 }
 
-/* --- interrupts --------------------------------------------------------------------------- */
+/* --- interrupts ------------------------------------------------------------------------------ */
 
 /* 8.5, table III: the pending interrupt of the highest priority. */
 static uint8_t
@@ -154,7 +154,7 @@ write_ier(struct serial *serial, uint8_t value)
     uart_update(serial);
 }
 
-/* --- receiver ----------------------------------------------------------------------------- */
+/* --- receiver -------------------------------------------------------------------------------- */
 
 /* The errors of a character show in LSR when it is the next to be read (8.6). */
 static void
@@ -274,7 +274,7 @@ read_lsr(struct serial *serial)
     return lsr;
 }
 
-/* --- transmitter -------------------------------------------------------------------------- */
+/* --- transmitter ----------------------------------------------------------------------------- */
 
 /* What the receiver of a chip in loopback sees: as many bits as LCR says. */
 static void
@@ -398,7 +398,7 @@ uart_write_many(struct serial *serial, const uint8_t *data, uint32_t count)
     uart_update(serial);
 }
 
-/* --- control ------------------------------------------------------------------------------ */
+/* --- control --------------------------------------------------------------------------------- */
 
 static void
 write_fcr(struct serial *serial, uint8_t value)
@@ -505,7 +505,7 @@ read_msr(struct serial *serial)
     return msr;
 }
 
-/* --- registers ---------------------------------------------------------------------------- */
+/* --- registers ------------------------------------------------------------------------------- */
 
 uint8_t
 uart_read(struct serial *serial, uint32_t offset)

@@ -48,7 +48,7 @@ struct serial {
     uint32_t rate, data_bits, parity, stop_bits; /* as last told to the backend */
 };
 
-/* --- the chip ----------------------------------------------------------------------------- */
+/* --- the chip -------------------------------------------------------------------------------- */
 
 /* Master reset. power_on: also what the pin MR leaves alone. */
 void uart_reset(struct serial *serial, uint32_t power_on);
@@ -74,7 +74,7 @@ void uart_update(struct serial *serial);
 /* Time of one character, ns. */
 uint64_t uart_character_ns(const struct serial *serial);
 
-/* --- its surroundings --------------------------------------------------------------------- */
+/* --- its surroundings ------------------------------------------------------------------------ */
 
 /* Puts characters on the line. Returns how many it took. */
 uint32_t line_send(struct serial *serial, const uint8_t *data, uint32_t count);

@@ -12,7 +12,7 @@
 #define CREDIT_STEP          8u /* room from which it is worth telling the backend */
 #define LINES_ALWAYS         (BP_CHAR_CTS | BP_CHAR_DSR | BP_CHAR_DCD)
 
-/* --- what the chip asks of its surroundings ----------------------------------------------- */
+/* --- what the chip asks of its surroundings -------------------------------------------------- */
 
 uint32_t
 line_send(struct serial *serial, const uint8_t *data, uint32_t count)
@@ -116,7 +116,7 @@ line_set_irq(struct serial *serial, uint32_t level)
     serial->host.irq->set(serial->host.instance, SERIAL_IRQ, level);
 }
 
-/* --- the backend's side ------------------------------------------------------------------- */
+/* --- the backend's side ---------------------------------------------------------------------- */
 
 static void
 serial_receive(void *opaque, const uint8_t *data, uint32_t length)
@@ -171,7 +171,7 @@ serial_shifted(void *opaque)
     uart_shifted(opaque);
 }
 
-/* --- the guest's side --------------------------------------------------------------------- */
+/* --- the guest's side ------------------------------------------------------------------------ */
 
 static uint64_t
 serial_port_read(void *opaque, uint64_t offset, uint32_t width)
@@ -209,7 +209,7 @@ static const struct bp_region_ops serial_port_ops = {
     .write_block = serial_port_write_block,
 };
 
-/* --- life --------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static int32_t
 serial_attach(void *self, uint32_t slot, uint32_t use, const struct bp_peer *peer)
@@ -276,7 +276,7 @@ static const struct bp_life_ops serial_life = {
     .detach = serial_detach,
 };
 
-/* --- state -------------------------------------------------------------------------------- */
+/* --- state ----------------------------------------------------------------------------------- */
 
 static const struct bp_state_field serial_fields[] = {
     BP_STATE_FIELD(1, struct serial, uart.ier, BP_FIELD_REQUIRED, 0x0f),
@@ -356,7 +356,7 @@ static const struct bp_state_ops serial_state = {
     .after_restore = serial_after_restore,
 };
 
-/* --- creation ----------------------------------------------------------------------------- */
+/* --- creation -------------------------------------------------------------------------------- */
 
 static int32_t
 serial_timers(struct serial *serial)

@@ -79,7 +79,7 @@ th_config_devfn(const struct bp_node *node)
     return (slot & 31) << 3 | (function & 7);
 }
 
-/* --- the table ---------------------------------------------------------------------------- */
+/* --- the table ------------------------------------------------------------------------------- */
 
 static int32_t
 config_type(struct bp_instance *instance, const struct bp_node *node)

@@ -24,7 +24,7 @@ struct th_core_item {
     struct bp_isa_resource resource;
 };
 
-/* --- log ---------------------------------------------------------------------------------- */
+/* --- log ------------------------------------------------------------------------------------- */
 
 static void
 log_add(struct th_host *th, const char *id, uint32_t level, const char *text, uint64_t length)
@@ -111,7 +111,7 @@ th_log_count(struct th_host *th, uint32_t level)
     return count;
 }
 
-/* --- core --------------------------------------------------------------------------------- */
+/* --- core ------------------------------------------------------------------------------------ */
 
 static struct th_core_item *
 item_add(struct bp_instance *instance, enum item_kind kind, const char *name, const void *data,

@@ -96,7 +96,7 @@ block_queue_close(void *self, void *queue)
     free(found);
 }
 
-/* --- requests ----------------------------------------------------------------------------- */
+/* --- requests -------------------------------------------------------------------------------- */
 
 static int32_t
 buffers_check(struct th_block *block, const struct bp_block_request *request)

@@ -153,7 +153,7 @@ static const struct bp_char_ops fake_char_ops = {
     .set_parameters = char_set_parameters,
 };
 
-/* --- what the test does ------------------------------------------------------------------- */
+/* --- what the test does ---------------------------------------------------------------------- */
 
 static int
 deliver_input(struct th_char *tty)

@@ -172,7 +172,7 @@ th_create(struct th_host *th, const struct bp_plugin *plugin, const char *class_
     return instance;
 }
 
-/* --- slots -------------------------------------------------------------------------------- */
+/* --- slots ----------------------------------------------------------------------------------- */
 
 static int
 find_peer(struct th_host *th, const char *id, const char *interface_id, struct bp_peer *peer)
@@ -273,7 +273,7 @@ th_attach_all(struct bp_instance *instance)
     return 0;
 }
 
-/* --- steps -------------------------------------------------------------------------------- */
+/* --- steps ----------------------------------------------------------------------------------- */
 
 int32_t
 th_realize(struct bp_instance *instance)

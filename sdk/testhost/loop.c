@@ -334,7 +334,7 @@ th_loop_drop(struct bp_instance *instance)
     pthread_mutex_unlock(&instance->th->lock);
 }
 
-/* --- running ------------------------------------------------------------------------------ */
+/* --- running --------------------------------------------------------------------------------- */
 
 static int
 run_deferred(struct th_host *th)

@@ -34,7 +34,7 @@ th_msix_on(const struct bp_instance *instance)
            (control_word(instance, instance->pci->msix_capability) & MSIX_ENABLE) != 0;
 }
 
-/* --- MSI ---------------------------------------------------------------------------------- */
+/* --- MSI ------------------------------------------------------------------------------------- */
 
 static int32_t
 msi_enable(struct bp_instance *instance, uint32_t vectors)

@@ -177,7 +177,7 @@ th_pci_find_capability(struct bp_instance *instance, uint32_t id)
     return 0;
 }
 
-/* --- the table ---------------------------------------------------------------------------- */
+/* --- the table ------------------------------------------------------------------------------- */
 
 static int32_t
 bars_check(const struct bp_pci_args *args)

@@ -86,7 +86,7 @@ th_port_claimed(struct th_host *th, uint16_t port)
     return region_at(th, BP_SPACE_PIO, port, &offset) != NULL;
 }
 
-/* --- dispatch ----------------------------------------------------------------------------- */
+/* --- dispatch -------------------------------------------------------------------------------- */
 
 static uint32_t
 region_widths(const struct th_region *region)
@@ -317,7 +317,7 @@ th_write(struct th_host *th, uint64_t gpa, uint32_t width, uint64_t value)
     }
 }
 
-/* --- the table ---------------------------------------------------------------------------- */
+/* --- the table ------------------------------------------------------------------------------- */
 
 static int32_t
 region_overlaps(struct th_host *th, const struct bp_region_args *args)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A guest that means harm: writes and reads every port and every MMIO page at random. Each round
- * starts from the time stamp counter, so that a reset it provokes does not repeat itself. The number of
- * accesses is counted outside of the image, where a reset leaves it alone. */
+ * starts from the time stamp counter, so that a reset it provokes does not repeat itself. The
+ * number of accesses is counted outside of the image, where a reset leaves it alone. */
 #include "guest.h"
 
 #define COUNT_ADDRESS 0x01000000u /* 16 MiB: magic, count */
@@ -84,7 +84,8 @@ memory_access(uint32_t dice, uint32_t address, uint32_t value)
     }
 }
 
-/* Half of the ports are those that a PC has something at; configuration space is opened now and then. */
+/* Half of the ports are those that a PC has something at; configuration space is opened now and
+ * then. */
 static uint16_t
 pick_port(uint32_t dice, uint32_t value)
 {

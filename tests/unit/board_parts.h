@@ -86,8 +86,8 @@ parts_out32(Parts *parts, uint16_t port, uint32_t value)
     address_space_write(parts->bus.pio, port, 4, value);
 }
 
-/* Moves the clock, timers firing each at its own deadline, as clock_step of the test protocol does.
- */
+/* Moves the clock, timers firing each at its own deadline,
+ * as clock_step of the test protocol does. */
 static inline void
 parts_step(Parts *parts, uint64_t ns)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest memory, its shadow segment and the slots a KVM would be given, and the physical bus on top.
- */
+/* Guest memory, its shadow segment and the slots a KVM would be given,
+ * and the physical bus on top. */
 #include "bus/guest_memory.h"
 
 #include "bus/physical.h"

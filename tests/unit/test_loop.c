@@ -264,8 +264,7 @@ test_terminal_that_changes_its_mode_is_still_reported(void **state)
     assert_true(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
     terminal = open(ptsname(master), O_RDWR | O_NOCTTY);
     assert_true(terminal >= 0 && tcgetattr(terminal, &attributes) == 0);
-    LoopFd *source =
-        loop_fd_add(fixture->loop, terminal, EPOLLIN, NULL, read_one_byte, fixture);
+    LoopFd *source = loop_fd_add(fixture->loop, terminal, EPOLLIN, NULL, read_one_byte, fixture);
     /* A byte first: the poll is armed when it has been seen. */
     cfmakeraw(&attributes);
     assert_int_equal(tcsetattr(terminal, TCSANOW, &attributes), 0);

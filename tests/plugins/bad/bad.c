@@ -6,8 +6,7 @@
 
 #include <stdlib.h>
 
-/* --- what happens at load ----------------------------------------------------------------------
- */
+/* --- what happens at load -------------------------------------------------------------------- */
 
 #ifdef BAD_CONSTRUCTOR
 __attribute__((constructor)) static void
@@ -52,8 +51,7 @@ __attribute__((visibility("default"))) int bad_function(void)
     __attribute__((ifunc("bad_resolver")));
 #endif
 
-/* --- how it is linked --------------------------------------------------------------------------
- */
+/* --- how it is linked ------------------------------------------------------------------------ */
 
 #ifdef BAD_UNIQUE
 __asm__(
@@ -112,8 +110,7 @@ bad_query(void *self, const char *interface_id)
     return NULL;
 }
 
-/* --- the descriptor ----------------------------------------------------------------------------
- */
+/* --- the descriptor -------------------------------------------------------------------------- */
 
 #ifdef BAD_ENDLESS_OPTIONS
 static const struct bp_prop bad_props[] = {
@@ -229,8 +226,7 @@ const struct bp_plugin backplane_plugin_v1 = {
     .classes = bad_classes,
 };
 
-/* --- the note ----------------------------------------------------------------------------------
- */
+/* --- the note -------------------------------------------------------------------------------- */
 
 #define ONE_CLASS                                                                                  \
     {                                                                                              \

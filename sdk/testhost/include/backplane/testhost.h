@@ -33,7 +33,7 @@ extern "C" {
 
 struct th_host;
 
-/* --- the host ----------------------------------------------------------------------------- */
+/* --- the host -------------------------------------------------------------------------------- */
 
 #define TH_LOW_RAM_BYTES  (16u << 20) /* at 0 */
 #define TH_HIGH_RAM_BYTES (4u << 20)  /* at 4 GiB */
@@ -50,7 +50,7 @@ void th_set_loops(struct th_host *th, uint32_t count);
 uint32_t th_take_violations(struct th_host *th);
 const char *th_last_violation(const struct th_host *th);
 
-/* --- fault injection ---------------------------------------------------------------------- */
+/* --- fault injection ------------------------------------------------------------------------- */
 
 /* Makes the n-th host call from now on (n = 1: the next) that can fail, fail with -error and do
  * nothing. Calls of attached fake backends count (connect, queue_open). n = 0: none. */
@@ -70,7 +70,7 @@ uint32_t th_fail_each_call(const struct bp_plugin *plugin, const char *class_nam
                            const char *options, void (*setup)(struct th_host *th, void *opaque),
                            void *opaque);
 
-/* --- instances ---------------------------------------------------------------------------- */
+/* --- instances ------------------------------------------------------------------------------- */
 
 /* The whole way: th_create, attach of every backend its options name, realize, reset(POWER_ON),
  * start. class_name NULL in the short form: the plugin's first class. Returns NULL on failure:
@@ -109,7 +109,7 @@ const void *th_table(struct bp_instance *instance, const char *interface_id);
 int32_t th_status(const struct th_host *th);
 const char *th_error_text(const struct th_host *th);
 
-/* --- state -------------------------------------------------------------------------------- */
+/* --- state ----------------------------------------------------------------------------------- */
 
 /* Saves an instance's state. *data: malloc'ed, the caller frees. Returns 0 or what save returned;
  * -EOPNOTSUPP: no bp.state/1. */
@@ -118,7 +118,7 @@ int32_t th_validate(struct bp_instance *instance, const void *data, uint64_t len
 /* validate, restore and after_restore. */
 int32_t th_restore(struct bp_instance *instance, const void *data, uint64_t length);
 
-/* --- guest accesses ----------------------------------------------------------------------- */
+/* --- guest accesses -------------------------------------------------------------------------- */
 
 /* width: 1, 2 or 4. Split and joined by the core's rules; nobody there: all ones. */
 uint64_t th_in(struct th_host *th, uint16_t port, uint32_t width);
@@ -134,7 +134,7 @@ void *th_ram(struct th_host *th, uint64_t gpa, uint64_t length);
 /* Whether a region covers a port, a guest-physical address. */
 int th_port_claimed(struct th_host *th, uint16_t port);
 
-/* --- interrupts --------------------------------------------------------------------------- */
+/* --- interrupts ------------------------------------------------------------------------------ */
 
 /* One change of one line, or one message. */
 struct th_irq_event {
@@ -157,7 +157,7 @@ void th_irq_log_clear(struct th_host *th);
 void th_irq_eoi(struct th_host *th, uint32_t gsi);
 void th_intx_eoi(struct bp_instance *instance);
 
-/* --- PCI ---------------------------------------------------------------------------------- */
+/* --- PCI ------------------------------------------------------------------------------------- */
 
 uint32_t th_pci_read(struct bp_instance *instance, uint32_t offset, uint32_t width);
 void th_pci_write(struct bp_instance *instance, uint32_t offset, uint32_t width, uint32_t value);
@@ -177,7 +177,7 @@ void th_msi_enable(struct bp_instance *instance);
 /* Messages of a vector since the last th_irq_log_clear(). */
 uint32_t th_message_count(struct bp_instance *instance, uint32_t vector);
 
-/* --- ISA DMA ------------------------------------------------------------------------------ */
+/* --- ISA DMA --------------------------------------------------------------------------------- */
 
 /* The guest programs a channel: direction BP_ISADMA_..., memory at gpa, length bytes until terminal
  * count; unmasks it. */
@@ -187,7 +187,7 @@ void th_dma_mask(struct th_host *th, uint32_t channel, int masked);
 uint32_t th_dma_dreq(struct th_host *th, uint32_t channel);
 uint32_t th_dma_remaining(struct th_host *th, uint32_t channel);
 
-/* --- time and loops ----------------------------------------------------------------------- */
+/* --- time and loops -------------------------------------------------------------------------- */
 
 /* Runs until nothing is left to do now: deferred calls, doorbells, readable descriptors, fake
  * backends, timers that are due. Aborts after a million rounds. */
@@ -203,7 +203,7 @@ void th_clock_step(struct th_host *th, uint64_t ns);
 uint64_t th_clock_next(struct th_host *th);
 uint32_t th_timer_armed(struct bp_instance *instance, uint32_t id);
 
-/* --- bp.core/1 and bp.log/1 --------------------------------------------------------------- */
+/* --- bp.core/1 and bp.log/1 ------------------------------------------------------------------ */
 
 /* Last request of core.request since the last call; 0 if none. */
 uint32_t th_take_request(struct th_host *th);
@@ -224,7 +224,7 @@ uint32_t th_log_count(struct th_host *th, uint32_t level);
  * struct a plugin gets is larger than it knows. */
 void th_set_verbose(struct th_host *th, int verbose);
 
-/* --- a fake block backend ----------------------------------------------------------------- */
+/* --- a fake block backend -------------------------------------------------------------------- */
 
 /* A memory image with a volatile write cache: what was written and not flushed (or FUA) is lost by
  * th_block_crash(). It checks every request against the contract. */
@@ -266,7 +266,7 @@ void th_block_log_clear(struct th_block *block);
 /* Calls of submit() so far: how well requests are batched. */
 uint32_t th_block_submits(struct th_block *block);
 
-/* --- a fake char backend ------------------------------------------------------------------ */
+/* --- a fake char backend --------------------------------------------------------------------- */
 
 struct th_char;
 
@@ -294,7 +294,7 @@ const uint32_t *th_char_parameters(struct th_char *tty);
 /* Whether a client is connected. */
 int th_char_connected(struct th_char *tty);
 
-/* --- driving a block backend -------------------------------------------------------------- */
+/* --- driving a block backend ----------------------------------------------------------------- */
 
 /* A queue on a plugin's bp.block/1. */
 struct th_queue;
@@ -321,7 +321,7 @@ uint32_t th_queue_events(const struct th_queue *queue, uint32_t event);
 /* Arena memory that requests may use; freed with the host. */
 void *th_arena(struct th_host *th, uint64_t length);
 
-/* --- driving a char backend --------------------------------------------------------------- */
+/* --- driving a char backend ------------------------------------------------------------------ */
 
 /* A client on a plugin's bp.char/1. */
 struct th_line;
