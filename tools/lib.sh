@@ -50,7 +50,7 @@ need_packages() {
             "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
                 --no-install-recommends "${missing[@]}"
     } >"$log" 2>&1 </dev/null; then
-        grep -E '^(E|W|Err|sudo):? ?' "$log" | tail -n 15 >&2 || tail -n 15 "$log" >&2
+        grep -E '^(E|W|Err|sudo):? ?' "$log" | tail -n 4 >&2 || tail -n 15 "$log" >&2
         rm -f "$log"
         die "apt-get could not install ${missing[*]}: is there a network, and does" \
             "/etc/apt/sources.list name a mirror of Debian 12?"

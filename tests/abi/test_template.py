@@ -13,6 +13,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from backplane import Failure  # noqa: E402
+from registers import TestMachine, equal  # noqa: E402
+
 KINDS = ["pci-device", "isa-device", "block-backend", "char-backend"]
 
 
@@ -43,6 +47,23 @@ def build(backplane, kind, compiler, work, env):
     run(["meson", "test", "-C", "build"], project, env)
     run([backplane, "sdk", "check", "build/%s.so" % name], project, env)
     run([backplane, "plugins", "./build/%s.so" % name], project, env)
+
+
+def run_in_machine(plugin, work):
+    """The PCI device of the template, put into a machine: its register squares a number."""
+    config = 'machine = { memory = "8M"; };\ndevices = { demo0 = { plugin = "%s"; }; };\n' % plugin
+    bar, value, result = 0xe0000000, 0x0c, 0x10
+    try:
+        with TestMachine(config, work) as machine:
+            found = [f for f in machine.functions() if machine.config_read(f, 0) == 0x0b9c1234]
+            equal(len(found), 1, "functions 1234:0b9c")
+            machine.config_write(found[0], 0x10, bar)
+            machine.config_write(found[0], 0x04, 0x2, 2)
+            machine.write(bar + value, (1234).to_bytes(4, "little"))
+            machine.step(1000000)
+            equal(int.from_bytes(machine.read(bar + result, 4), "little"), 1234 * 1234, "RESULT")
+    except Failure as failure:
+        raise RuntimeError(str(failure)) from failure
 
 
 def check_in_tree(backplane, work, env):
@@ -82,7 +103,7 @@ def main():
     compilers = [c for c in ("gcc", "clang") if shutil.which(c)]
     cases = [(kind, compiler) for kind in KINDS for compiler in compilers]
     failed = 0
-    print("1..%d" % (len(cases) + 3))
+    print("1..%d" % (len(cases) + 4))
     with tempfile.TemporaryDirectory() as work:
         stage = os.path.join(work, "stage")
         env = dict(os.environ)
@@ -93,11 +114,14 @@ def main():
         for kind, compiler in cases:
             steps.append(("%s builds and passes with %s" % (kind, compiler),
                           lambda k=kind, c=compiler: build(backplane, k, c, work, env)))
+        outside = os.path.join(work, compilers[-1], "demo-pci-device", "build", "demo-pci-device.so")
+        steps.append(("a machine runs the pci-device that %s built" % compilers[-1],
+                      lambda: run_in_machine(outside, work)))
         steps.append(("in a source root a line of the list is added",
                       lambda: check_in_tree(backplane, work, env)))
         steps.append(("mistakes are explained", lambda: check_errors(backplane, work, env)))
         for number, (title, step) in enumerate(steps, 1):
-            if sys.argv[3] != "none" and 1 < number <= len(cases) + 1:
+            if sys.argv[3] != "none" and 1 < number <= len(cases) + 2:
                 print("ok %d - %s # SKIP built with a sanitizer" % (number, title))
                 continue
             try:
