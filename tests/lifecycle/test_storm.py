@@ -60,15 +60,35 @@ def connect(path):
     return client
 
 
+def ask(control, command):
+    """One QMP command; the machine must answer, whatever its guest did."""
+    control.settimeout(30)
+    control.sendall(b'{"execute": "' + command.encode() + b'", "id": 1}')
+    reply = b""
+    while b'"id"' not in reply:
+        data = control.recv(65536)
+        check(data, "the control connection was closed")
+        reply += data
+    return reply
+
+
 def storm(machine, control):
-    """One run: until the guest is done, or has switched itself off or put itself to sleep by chance."""
-    deadline = time.monotonic() + 120 + ACCESSES // 5000
+    """One run: until the guest is done, or has switched itself off or put itself to sleep by chance.
+    A guest may also run into the weeds: then the machine must still answer and restart it."""
+    deadline = time.monotonic() + 300 + ACCESSES // 2000
     while b"DONE" not in machine.output:
-        if control in select.select([control, machine.process.stdout], [], [], 60)[0]:
+        ready = select.select([control, machine.process.stdout], [], [], 20)[0]
+        if control in ready:
             if b"SUSPEND" in control.recv(65536):
                 break
-        elif not machine.read_some(deadline):
-            return machine.wait_end(30)
+        elif ready:
+            if not machine.read_some(deadline):
+                return machine.wait_end(30)
+        else:
+            check(time.monotonic() < deadline, "too slow:\n" + machine.tail())
+            ask(control, "query-status")
+            ask(control, "system_reset")
+            print("# the guest fell silent: the machine answered and restarted it")
     machine.kill(signal.SIGTERM)
     return machine.wait_end(30)
 
