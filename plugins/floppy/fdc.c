@@ -90,6 +90,7 @@ write_dor(struct fdc *fdc, uint8_t value)
         }
     }
     fdc->dor = value;
+    bp_debug(&fdc->host, "DOR %02x", value);
     if (held) {
         drop_work(fdc);
     } else if (released) {

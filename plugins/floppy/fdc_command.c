@@ -2,6 +2,7 @@
 /* Command phase and result phase (82077AA, 4.1 and 4.3). */
 #include "floppy.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct command {
@@ -68,6 +69,21 @@ fdc_command_idle(struct fdc *fdc)
     fdc->result_interrupts = 0;
 }
 
+/* For developers: what drivers really send. */
+static void
+log_bytes(const struct fdc *fdc, const char *what, const uint8_t *bytes, uint32_t count)
+{
+    char text[3 * FDC_PARAMETERS + 1] = "";
+
+    if (!fdc->host.log->enabled(fdc->host.instance, BP_LOG_DEBUG)) {
+        return;
+    }
+    for (uint32_t i = 0; i < count && i < FDC_PARAMETERS; i++) {
+        (void)snprintf(text + (size_t)3 * i, 4, " %02x", bytes[i]);
+    }
+    bp_debug(&fdc->host, "%s%s", what, text);
+}
+
 /* DRIVE SPECIFICATION goes on until a byte says that it is the last; each is acted on at once, so
  * nothing has to be kept. */
 static uint32_t
@@ -97,6 +113,7 @@ fdc_command_write(struct fdc *fdc, uint8_t value)
     if (!is_complete(fdc)) {
         return;
     }
+    log_bytes(fdc, "command", fdc->parameters, fdc->parameter_count);
     if (command != NULL) {
         command->run(fdc);
     } else {
@@ -111,6 +128,7 @@ fdc_result(struct fdc *fdc, uint32_t count, uint32_t interrupt)
     if (count == 0) {
         return;
     }
+    log_bytes(fdc, "result", fdc->result, count);
     fdc->phase = FDC_PHASE_RESULT;
     fdc->result_count = (uint8_t)bp_min_u32(count, FDC_RESULT_BYTES);
     fdc->result_interrupts = interrupt != 0;

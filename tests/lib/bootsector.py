@@ -44,11 +44,14 @@ def _assemble():
     return bytes(code)
 
 
-def boot_image(text, size=1 << 20):
-    """A disk image whose boot sector writes text, which stands in its second sector."""
-    sector = _assemble()
+def boot_image(text, size=1 << 20, place=(0, 0, 2), geometry=(0, 0)):
+    """A disk image whose boot sector writes text, which stands in its second sector; or in that at
+    place (cylinder, head, sector), which takes heads and sectors per track to find."""
+    cylinder, head, number = place
+    heads, sectors = geometry
+    sector = _assemble().replace(b"\xb9\x02\x00\xb6\x00", bytes((0xb9, number, cylinder, 0xb6, head)))
     sector += bytes(510 - len(sector)) + b"\x55\xaa"
+    at = ((cylinder * heads + head) * sectors + number - 1) * 512
     second = text.encode("ascii") + b"\r\n\0"
-    second += bytes(512 - len(second))
-    image = sector + second
+    image = sector + bytes(at - len(sector)) + second
     return image + bytes(size - len(image))
