@@ -79,7 +79,10 @@ def storm(machine, control):
     while b"DONE" not in machine.output:
         ready = select.select([control, machine.process.stdout], [], [], 20)[0]
         if control in ready:
-            if b"SUSPEND" in control.recv(65536):
+            events = control.recv(65536)
+            if not events:
+                return machine.wait_end(30)
+            if b"SUSPEND" in events:
                 break
         elif ready:
             if not machine.read_some(deadline):
