@@ -52,7 +52,8 @@ device_make(struct device *device, uint32_t block, uint64_t length)
     }
     if (result != 0) {
         (void)unlink(device->file);
-        print_message("# no loop device can be set up here (they take root and /dev/loop-control)\n");
+        print_message(
+            "# no loop device can be set up here (they take root and /dev/loop-control)\n");
     }
     return result;
 }
