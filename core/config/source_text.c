@@ -108,6 +108,8 @@ scan_number(Scanner *scanner)
     const char *start = scanner->at;
     const char *digits = start + (*start == '-' || *start == '+');
     bool is_hex = digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'X');
+    /* Not where strtoll() ends: of "+.5" it takes nothing, not even the sign. */
+    char after = digits[strspn(digits, "0123456789")];
     char *end = NULL;
 
     if (is_hex && !g_ascii_isxdigit(digits[2])) {
@@ -117,7 +119,7 @@ scan_number(Scanner *scanner)
     errno = 0;
     gint64 value = g_ascii_strtoll(start, &end, is_hex ? 16 : 10);
     int status = errno;
-    if (!is_hex && (*end == '.' || *end == 'e' || *end == 'E')) {
+    if (!is_hex && (after == '.' || after == 'e' || after == 'E')) {
         double real = g_ascii_strtod(start, &end);
         if (real > G_MAXDOUBLE || real < -G_MAXDOUBLE) {
             fail(scanner, scanner->line, "this number is too large");
