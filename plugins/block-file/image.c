@@ -248,6 +248,7 @@ image_close(struct image *image)
 {
     if (image->fd >= 0) {
         trim(image);
+        image_unlock(image);
         (void)close(image->fd);
         image->fd = -1;
     }

@@ -105,5 +105,7 @@ int64_t image_size(const struct image *image);
 /* image_lock.c: takes the lock that keeps other processes out, as option "lock" says.
  * Returns 0 or a negative errno, told. */
 int32_t image_lock(struct image *image);
+/* Gives it back at once: a queue's io_uring may keep the open file a moment longer than close(). */
+void image_unlock(const struct image *image);
 
 #endif

@@ -17,11 +17,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BYTE_READS      100 /* someone reads */
 #define BYTE_WRITES     101 /* someone writes */
 #define BYTE_NO_WRITERS 201 /* someone wants nobody to write */
+
+#define RETRY_NS    10000000 /* between two looks at a lock that nobody seems to have */
+#define RETRIES_MAX 100
 
 /* Returns 0 or a negative errno: -EAGAIN if another one has it. */
 static int32_t
@@ -149,6 +153,38 @@ tell_locked(const struct image *image)
         image->path, who);
 }
 
+static int32_t
+take_lock(const struct image *image)
+{
+    return image->readonly ? lock_for_reading(image->fd) : set_lock(image->fd, F_WRLCK, 0, 0);
+}
+
+/* A killed process's io_uring keeps its files, and so its locks, for some milliseconds after it is
+ * gone. While nobody is to be seen who has the lock, it is worth waiting for. */
+static int32_t
+wait_for_lock(const struct image *image)
+{
+    const struct timespec pause = {.tv_nsec = RETRY_NS};
+    int32_t result = -EAGAIN;
+    unsigned i;
+
+    for (i = 0; result == -EAGAIN && i < RETRIES_MAX; i++) {
+        (void)set_lock(image->fd, F_UNLCK, 0, 0);
+        if (lock_owner(image->fd) != 0 || we_have_lock(image->fd)) {
+            return -EAGAIN;
+        }
+        (void)nanosleep(&pause, NULL);
+        result = take_lock(image);
+    }
+    return result;
+}
+
+void
+image_unlock(const struct image *image)
+{
+    (void)set_lock(image->fd, F_UNLCK, 0, 0);
+}
+
 int32_t
 image_lock(struct image *image)
 {
@@ -158,7 +194,10 @@ image_lock(struct image *image)
     if (strcmp(option, "off") == 0) {
         return 0;
     }
-    result = image->readonly ? lock_for_reading(image->fd) : set_lock(image->fd, F_WRLCK, 0, 0);
+    result = take_lock(image);
+    if (result == -EAGAIN) {
+        result = wait_for_lock(image);
+    }
     if (result == 0) {
         return 0;
     }

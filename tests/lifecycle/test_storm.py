@@ -37,26 +37,31 @@ devices = {{ log = {{ plugin = "debugcon"; backend = "out"; }};
     runs = 0
     started = time.monotonic()
     while done < ACCESSES:
-        with Machine(text.replace("@LEFT@", str(ACCESSES - done)), "--control", path,
+        with Machine(text.replace("@LEFT@", str(ACCESSES - done)), "--paused", "--control", path,
                      directory=directory) as machine:
-            with connect(path) as control:
+            with connect(machine, path) as control:
                 status = storm(machine, control)
             done += machine.output.count(b".") * REPORT_EVERY
+            if b"DONE" in machine.output:
+                done = ACCESSES
             runs += 1
             check(status == 0, f"it died with status {status}:\n" + machine.tail())
     print(f"# {done} accesses in {time.monotonic() - started:.0f} s; "
           f"the guest found power-off or sleep {runs - 1} times")
 
 
-def connect(path):
-    """A QMP client that hears events."""
+def connect(machine, path):
+    """A QMP client that hears events; the guest waits for it, or might be gone before it comes."""
     deadline = time.monotonic() + 30
     while not os.path.exists(path):
+        if machine.process.poll() is not None:
+            machine.wait_end(5)
+            check(False, "it ended at once:\n" + machine.tail())
         check(time.monotonic() < deadline, "no control socket")
         time.sleep(0.01)
     client = socket.socket(socket.AF_UNIX)
     client.connect(path)
-    client.sendall(b'{"execute": "qmp_capabilities"}')
+    client.sendall(b'{"execute": "qmp_capabilities"} {"execute": "cont"}')
     return client
 
 
