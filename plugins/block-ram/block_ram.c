@@ -373,28 +373,14 @@ block_ram_create(const struct bp_create *args, void **self)
 }
 
 static const struct bp_prop block_ram_props[] = {
-    {"size",
-     BP_PROP_SIZE,
-     0,
-     NULL,
-     512,
-     INT64_C(1) << 44,
-     "capacity; the image's if not given",
-     NULL,
-     NULL,
-     {0}},
-    {"image",
-     BP_PROP_PATH,
-     0,
-     NULL,
-     0,
-     0,
-     "file to load at the start; never written",
-     NULL,
-     NULL,
-     {0}},
-    {"readonly", BP_PROP_BOOL, 0, "false", 0, 0, "refuse writes", NULL, NULL, {0}},
-    {NULL, 0, 0, NULL, 0, 0, NULL, NULL, NULL, {0}},
+    {.name = "size",
+     .type = BP_PROP_SIZE,
+     .min = 512,
+     .max = INT64_C(1) << 44,
+     .help = "capacity; the image's if not given"},
+    {.name = "image", .type = BP_PROP_PATH, .help = "file to load at the start; never written"},
+    {.name = "readonly", .type = BP_PROP_BOOL, .def = "false", .help = "refuse writes"},
+    {.name = NULL},
 };
 
 static const char *const block_ram_provides[] = {BP_BLOCK_ID, NULL};
