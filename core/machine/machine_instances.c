@@ -18,21 +18,26 @@ load_plugin(Machine *machine, PluginImage *image, GError **error)
     return plugin;
 }
 
-Instance *
-machine_find_instance(Machine *machine, const char *id)
+static Instance *
+find_by_id(const GPtrArray *instances, const char *id)
 {
-    GPtrArray *const lists[] = {machine->backends, machine->devices};
-    unsigned list, i;
+    unsigned i;
 
-    for (list = 0; list < G_N_ELEMENTS(lists); list++) {
-        for (i = 0; i < lists[list]->len; i++) {
-            Instance *instance = lists[list]->pdata[i];
-            if (strcmp(instance->id, id) == 0) {
-                return instance;
-            }
+    for (i = 0; i < instances->len; i++) {
+        Instance *instance = instances->pdata[i];
+        if (strcmp(instance->id, id) == 0) {
+            return instance;
         }
     }
     return NULL;
+}
+
+Instance *
+machine_find_instance(Machine *machine, const char *id)
+{
+    Instance *backend = find_by_id(machine->backends, id);
+
+    return backend != NULL ? backend : find_by_id(machine->devices, id);
 }
 
 static bool

@@ -290,6 +290,14 @@ machine_make_parts(Machine *machine, GError **error)
            make_board(machine, error);
 }
 
+static void
+free_bus(PhysicalBus *bus)
+{
+    g_clear_pointer(&bus->pio, address_space_free);
+    g_clear_pointer(&bus->mmio, address_space_free);
+    g_clear_pointer(&bus->memory, guest_memory_free);
+}
+
 void
 machine_free_parts(Machine *machine)
 {
@@ -302,8 +310,6 @@ machine_free_parts(Machine *machine)
     }
     g_clear_pointer(&services->clock, virtual_clock_free);
     g_clear_pointer(&services->irqs, irq_lines_free);
-    g_clear_pointer(&services->bus.pio, address_space_free);
-    g_clear_pointer(&services->bus.mmio, address_space_free);
-    g_clear_pointer(&services->bus.memory, guest_memory_free);
+    free_bus(&services->bus);
     g_clear_pointer(&services->ram_ranges, g_free);
 }

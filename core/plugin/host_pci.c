@@ -84,15 +84,54 @@ check_args(const Instance *instance, const struct bp_pci_args *args)
     return 0;
 }
 
+static bool
+read_rom(Instance *instance, const char *path, char **ret_rom, gsize *ret_length)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!g_file_get_contents(path, ret_rom, ret_length, &error)) {
+        host_log.error(instance, -EIO, NULL, error->message);
+        return false;
+    }
+    if (*ret_length > ROM_MAX_LENGTH) {
+        host_log.error(instance, -EIO, NULL, "the expansion ROM is larger than 16 MiB");
+        return false;
+    }
+    return true;
+}
+
+/* The function itself, with the plugin's callbacks behind it. */
+static int32_t
+make_function(Instance *instance, const struct bp_pci_args *args, const char *rom, gsize rom_length)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree PciNotify *notify = g_new0(PciNotify, 1);
+    PciFunctionArgs function_args;
+
+    notify->instance = instance;
+    notify->opaque = args->opaque;
+    (void)table_copy(&notify->ops, sizeof(notify->ops), args->ops);
+    fill_args(&function_args, args, instance);
+    function_args.rom = rom;
+    function_args.rom_length = (uint32_t)rom_length;
+    function_args.opaque = notify;
+    function_args.lock = instance->vcpu_lock;
+    instance->function =
+        pci_function_new(board_pci(instance->services->board), &function_args, &error);
+    if (instance->function == NULL) {
+        host_log.error(instance, -EBUSY, NULL, error->message);
+        return -EBUSY;
+    }
+    instance->pci_notify = g_steal_pointer(&notify);
+    return 0;
+}
+
 static int32_t
 pci_host_function(Instance *instance, const struct bp_pci_args *given)
 {
-    g_autoptr(GError) error = NULL;
     g_autofree char *rom = NULL;
     gsize rom_length = 0;
     struct bp_pci_args args;
-    PciFunctionArgs function_args;
-    PciNotify *notify;
     int result = args_copy(&args, sizeof(args), given);
     unsigned i;
 
@@ -102,29 +141,13 @@ pci_host_function(Instance *instance, const struct bp_pci_args *given)
     if (result != 0) {
         return result;
     }
-    if (args.rom_path != NULL && (!g_file_get_contents(args.rom_path, &rom, &rom_length, &error) ||
-                                  rom_length > ROM_MAX_LENGTH)) {
-        host_log.error(instance, -EIO, NULL,
-                       error != NULL ? error->message : "the expansion ROM is larger than 16 MiB");
+    if (args.rom_path != NULL && !read_rom(instance, args.rom_path, &rom, &rom_length)) {
         return -EIO;
     }
-    notify = g_new0(PciNotify, 1);
-    notify->instance = instance;
-    notify->opaque = args.opaque;
-    (void)table_copy(&notify->ops, sizeof(notify->ops), args.ops);
-    fill_args(&function_args, &args, instance);
-    function_args.rom = rom;
-    function_args.rom_length = (uint32_t)rom_length;
-    function_args.opaque = notify;
-    function_args.lock = instance->vcpu_lock;
-    instance->function =
-        pci_function_new(board_pci(instance->services->board), &function_args, &error);
-    if (instance->function == NULL) {
-        host_log.error(instance, -EBUSY, NULL, error->message);
-        g_free(notify);
-        return -EBUSY;
+    result = make_function(instance, &args, rom, rom_length);
+    if (result != 0) {
+        return result;
     }
-    instance->pci_notify = notify;
     instance->has_pin = args.interrupt_pin != 0;
     for (i = 0; i < PCI_BAR_COUNT; i++) {
         instance->io_bars |= (args.bars[i].flags & BP_PCI_BAR_IO) != 0 ? 1u << i : 0;

@@ -147,6 +147,20 @@ instance_new(Services *services, const PlanInstance *plan, const Plugin *plugin,
 }
 
 static void
+detach(Instance *instance, Peer *peer)
+{
+    DeviceCall call;
+
+    peer_set_attached(peer, false);
+    if (instance->life.detach == NULL) {
+        return;
+    }
+    lock_instance(instance, &call);
+    instance->life.detach(instance->self, peer_slot(peer), peer_use(peer));
+    device_call_leave(&call);
+}
+
+static void
 detach_all(Instance *instance)
 {
     unsigned i;
@@ -154,13 +168,7 @@ detach_all(Instance *instance)
     for (i = instance->peers->len; i > 0; i--) {
         Peer *peer = instance->peers->pdata[i - 1];
         if (peer_is_attached(peer)) {
-            peer_set_attached(peer, false);
-            if (instance->life.detach != NULL) {
-                DeviceCall call;
-                lock_instance(instance, &call);
-                instance->life.detach(instance->self, peer_slot(peer), peer_use(peer));
-                device_call_leave(&call);
-            }
+            detach(instance, peer);
         }
     }
 }
