@@ -166,7 +166,7 @@ read_msr(struct fdc *fdc)
         break;
     }
     value |= MSR_BUSY;
-    value |= t->step == FDC_STEP_ARRIVE ? 1u << t->select : 0; /* the implied seek */
+    value |= t->step == FDC_STEP_ARRIVE && fdc_seeks_first(fdc) ? 1u << t->select : 0;
     if (t->flags & FDC_T_PIO) {
         value |= MSR_NON_DMA;
         value |= fdc_moves_to_host(t) ? MSR_TO_HOST : 0;

@@ -351,7 +351,8 @@ struct fdc_drive *fdc_transfer_drive(struct fdc *fdc);
 /* Index in the cylinder of the sector under way. */
 uint32_t fdc_sector_index(struct fdc *fdc);
 
-/* --- fdc_steps.c: what fdc_run() does ------------------------------------------------------------
+/* --- fdc_steps.c, fdc_sector.c: what fdc_run() does
+ * ------------------------------------------------------------
  */
 
 /* Return 1 to go on, 0 to wait. */
@@ -363,6 +364,19 @@ uint32_t fdc_step_sector(struct fdc *fdc);
 uint32_t fdc_step_next(struct fdc *fdc);
 uint32_t fdc_step_flush(struct fdc *fdc);
 uint32_t fdc_step_end(struct fdc *fdc);
+/* Whether the command has an implied seek before it. */
+uint32_t fdc_seeks_first(const struct fdc *fdc);
+uint32_t fdc_is_write(const struct fdc_transfer *t);
+/* Only a medium that turns, is formatted here and was written at this data rate has address marks.
+ */
+uint32_t fdc_has_marks(const struct fdc *fdc, const struct fdc_drive *drive);
+/* No address mark, no sector: known after the index hole was seen twice (82077AA, 5.1.1). */
+uint32_t fdc_fail_after_two_turns(struct fdc *fdc, uint32_t st1, uint32_t st2);
+/* Time until the end of the n-th sector of the track passes the head, ns. */
+uint64_t fdc_until_sector_end(const struct fdc *fdc, const struct fdc_drive *drive, uint32_t n);
+/* Makes a request. Returns what the step returns: a request that is refused is over. */
+uint32_t fdc_submit(struct fdc *fdc, struct fdc_drive *drive, uint32_t op, uint32_t first,
+                    uint32_t count);
 
 /* --- fdc_move.c: between the FIFO and the host --------------------------------------------------
  */
