@@ -53,14 +53,14 @@ devices = {{ log = {{ plugin = "debugcon"; backend = "out"; }};
 def connect(machine, path):
     """A QMP client that hears events; the guest waits for it, or might be gone before it comes."""
     deadline = time.monotonic() + 30
-    while not os.path.exists(path):
+    client = socket.socket(socket.AF_UNIX)
+    # The name is there a moment before anyone listens.
+    while client.connect_ex(path) != 0:
         if machine.process.poll() is not None:
             machine.wait_end(5)
             check(False, "it ended at once:\n" + machine.tail())
         check(time.monotonic() < deadline, "no control socket")
         time.sleep(0.01)
-    client = socket.socket(socket.AF_UNIX)
-    client.connect(path)
     client.sendall(b'{"execute": "qmp_capabilities"} {"execute": "cont"}')
     return client
 
