@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an exit to a device register costs: the same endless guest loop of OUT instructions, once
+/* What an exit to a device register costs: the same endless guest loop of IN instructions, once
  * through the core (vCPU thread, dispatch, region) and once through a loop around KVM_RUN that
  * ignores the exit. Rounds of the two alternate; medians and their ratio are printed.
  *
@@ -26,8 +26,9 @@
 #define PORT           0x560
 #define STATUS_SKIPPED 77
 
-/* mov dx, 560h; loop: out dx, eax; jmp loop */
-static const uint8_t guest_code[] = {0x66, 0xba, 0x60, 0x05, 0xef, 0xeb, 0xfd};
+/* mov dx, 560h; mov ecx, -1; 1: in al, dx; loop 1b; the loop of plugin_exit.py's guest, too. */
+static const uint8_t guest_code[] = {0x66, 0xba, 0x60, 0x05, 0xb9, 0xff, 0xff,
+                                     0xff, 0xff, 0xec, 0xe2, 0xfd};
 
 static uint64_t
 now_ns(void)
@@ -54,12 +55,6 @@ typedef struct {
 static uint64_t
 register_read(void *opaque, uint64_t offset, unsigned size)
 {
-    return 0;
-}
-
-static void
-register_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
     Register *reg = opaque;
 
     reg->count++;
@@ -72,12 +67,18 @@ register_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
         g_cond_signal(&reg->finished);
         g_mutex_unlock(&reg->lock);
     }
+    return 0;
+}
+
+static void
+register_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
 }
 
 static const RegionOps register_ops = {
     .read = register_read,
     .write = register_write,
-    .widths = 4,
+    .widths = 1,
 };
 
 static void
