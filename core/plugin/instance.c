@@ -13,10 +13,11 @@ static const struct {
     const char *id;
     const void *table;
 } host_tables[] = {
-    {BP_LOG_ID, &host_log},       {BP_CONFIG_ID, &host_config}, {BP_MEMORY_ID, &host_memory},
-    {BP_REGION_ID, &host_region}, {BP_IRQ_ID, &host_irq},       {BP_PCI_ID, &host_pci},
-    {BP_MSI_ID, &host_msi},       {BP_MSIX_ID, &host_msix},     {BP_ISADMA_ID, &host_isadma},
-    {BP_TIMER_ID, &host_timer},   {BP_LOOP_ID, &host_loop},     {BP_CORE_ID, &host_core},
+    {BP_LOG_ID, &host_log},          {BP_CONFIG_ID, &host_config}, {BP_MEMORY_ID, &host_memory},
+    {BP_REGION_ID, &host_region},    {BP_IRQ_ID, &host_irq},       {BP_PCI_ID, &host_pci},
+    {BP_MSI_ID, &host_msi},          {BP_MSIX_ID, &host_msix},     {BP_ISADMA_ID, &host_isadma},
+    {BP_TIMER_ID, &host_timer},      {BP_LOOP_ID, &host_loop},     {BP_CORE_ID, &host_core},
+    {BP_MEDIA_HOST_ID, &host_media},
 };
 
 const void *
@@ -35,9 +36,8 @@ host_query(Instance *instance, const char *interface_id)
     return NULL;
 }
 
-/* The control thread is inside no device when it calls one, so it always gets the lock. */
-static void
-lock_instance(Instance *instance, DeviceCall *call)
+void
+instance_lock(Instance *instance, DeviceCall *call)
 {
     (void)device_call_enter(call, instance->vcpu_lock, NULL);
 }
@@ -104,6 +104,7 @@ instance_alloc(Services *services, const PlanInstance *plan, const struct bp_cla
     id_table_init(&instance->arenas);
     id_table_init(&instance->dma_channels);
     instance->peers = g_ptr_array_new_with_free_func(free_peer);
+    instance->drives = g_ptr_array_new_with_free_func(g_free);
     instance->boot_units = g_array_new(FALSE, TRUE, sizeof(BootUnit));
     g_array_set_clear_func(instance->boot_units, free_boot_unit);
     return instance;
@@ -131,7 +132,7 @@ instance_new(Services *services, const PlanInstance *plan, const Plugin *plugin,
     DeviceCall call;
     int32_t result;
 
-    lock_instance(instance, &call);
+    instance_lock(instance, &call);
     result = instance->class->create(&args, &self);
     device_call_leave(&call);
     if (result < 0) {
@@ -143,34 +144,9 @@ instance_new(Services *services, const PlanInstance *plan, const Plugin *plugin,
     (void)table_copy(&instance->life, sizeof(instance->life), instance_query(instance, BP_LIFE_ID));
     (void)table_copy(&instance->state, sizeof(instance->state),
                      instance_query(instance, BP_STATE_ID));
+    (void)table_copy(&instance->media, sizeof(instance->media),
+                     instance_query(instance, BP_MEDIA_ID));
     return instance;
-}
-
-static void
-detach(Instance *instance, Peer *peer)
-{
-    DeviceCall call;
-
-    peer_set_attached(peer, false);
-    if (instance->life.detach == NULL) {
-        return;
-    }
-    lock_instance(instance, &call);
-    instance->life.detach(instance->self, peer_slot(peer), peer_use(peer));
-    device_call_leave(&call);
-}
-
-static void
-detach_all(Instance *instance)
-{
-    unsigned i;
-
-    for (i = instance->peers->len; i > 0; i--) {
-        Peer *peer = instance->peers->pdata[i - 1];
-        if (peer_is_attached(peer)) {
-            detach(instance, peer);
-        }
-    }
 }
 
 void
@@ -181,7 +157,7 @@ instance_free(Instance *instance)
     if (instance == NULL) {
         return;
     }
-    detach_all(instance);
+    instance_detach_all(instance);
     /* Sources of calls first, then what those calls use. */
     host_loop_stop_threads(instance);
     host_region_withdraw(instance);
@@ -198,38 +174,11 @@ instance_free(Instance *instance)
     }
     host_memory_withdraw(instance);
     g_ptr_array_free(instance->peers, TRUE);
+    g_ptr_array_free(instance->drives, TRUE);
     g_array_free(instance->boot_units, TRUE);
     g_free(instance->failure);
     g_mutex_clear(&instance->lock);
     g_free(instance);
-}
-
-bool
-instance_attach(Instance *instance, const PlanSlotUse *use, Instance *backend, GError **error)
-{
-    Peer *peer = peer_new(instance, backend, use, error);
-    struct bp_peer description;
-    int32_t result = -EOPNOTSUPP;
-    DeviceCall call;
-
-    if (peer == NULL) {
-        return false;
-    }
-    g_ptr_array_add(instance->peers, peer);
-    peer_describe(peer, &description);
-    if (instance->life.attach != NULL) {
-        lock_instance(instance, &call);
-        result = instance->life.attach(instance->self, use->slot, use->use, &description);
-        device_call_leave(&call);
-    }
-    if (result < 0) {
-        instance->failure_node =
-            instance->failure_node != NULL ? instance->failure_node : use->node;
-        instance_set_error(instance, "cannot attach the backend", result, error);
-        return false;
-    }
-    peer_set_attached(peer, true);
-    return true;
 }
 
 bool
@@ -238,7 +187,7 @@ instance_realize(Instance *instance, GError **error)
     if (instance->life.realize != NULL) {
         DeviceCall call;
         int32_t result;
-        lock_instance(instance, &call);
+        instance_lock(instance, &call);
         result = instance->life.realize(instance->self);
         device_call_leave(&call);
         if (result < 0) {
@@ -246,6 +195,7 @@ instance_realize(Instance *instance, GError **error)
             return false;
         }
     }
+    instance_learn_drives(instance);
     instance->realized = true;
     host_region_realized(instance);
     return true;
@@ -256,7 +206,7 @@ instance_start(Instance *instance)
 {
     if (instance->life.start != NULL) {
         DeviceCall call;
-        lock_instance(instance, &call);
+        instance_lock(instance, &call);
         instance->life.start(instance->self);
         device_call_leave(&call);
     }
@@ -267,7 +217,7 @@ instance_stop(Instance *instance)
 {
     if (instance->life.stop != NULL) {
         DeviceCall call;
-        lock_instance(instance, &call);
+        instance_lock(instance, &call);
         instance->life.stop(instance->self);
         device_call_leave(&call);
     }
@@ -278,7 +228,7 @@ instance_reset(Instance *instance, uint32_t kind)
 {
     if (instance->life.reset != NULL) {
         DeviceCall call;
-        lock_instance(instance, &call);
+        instance_lock(instance, &call);
         instance->life.reset(instance->self, kind);
         device_call_leave(&call);
     }

@@ -4,6 +4,7 @@
  * object. */
 #pragma once
 
+#include "base/device_call.h"
 #include "base/log.h"
 #include "config/plan.h"
 #include "plugin/id_table.h"
@@ -31,6 +32,7 @@ struct bp_instance {
     void *self;
     struct bp_life_ops life; /* zeroed members: not provided */
     struct bp_state_ops state;
+    struct bp_media_ops media;
 
     /* The instance's lock. [vcpu] callbacks take it for SERIAL and PER_QUEUE, [loop] ones for
      * SERIAL: the two pointers are NULL where they do not. */
@@ -50,6 +52,7 @@ struct bp_instance {
     uint8_t io_bars;  /* bit n: BAR n is in I/O space */
     bool has_pin, has_msi, has_msix;
     GPtrArray *peers;   /* Peer*, one for each slot use */
+    GPtrArray *drives;  /* char*: what operators call the drives of media; fixed after realize */
     GArray *boot_units; /* BootUnit */
 };
 
@@ -60,8 +63,25 @@ Instance *instance_new(Services *services, const PlanInstance *plan, const Plugi
 void instance_free(Instance *instance);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Instance, instance_free)
 
-/* Attaches `backend` to one use of a slot. [control] */
+/* The control thread is inside no device when it calls one, so it always gets the lock. */
+void instance_lock(Instance *instance, DeviceCall *call);
+
+/* Attaches `backend` to one use of a slot; on failure nothing is attached there. [control] */
 bool instance_attach(Instance *instance, const PlanSlotUse *use, Instance *backend, GError **error);
+/* Takes the backend out again; nothing if there is none. Once realized, only quiesced. */
+void instance_detach(Instance *instance, unsigned slot, unsigned use);
+void instance_detach_all(Instance *instance);
+/* What is attached there, or NULL. */
+Instance *instance_backend_at(const Instance *instance, unsigned slot, unsigned use);
+/* 0: at rest; BP_LIFE_PENDING: services.quiesced tells later; negative: it cannot. */
+int32_t instance_quiesce(Instance *instance, uint64_t deadline_ns);
+void instance_resume(Instance *instance);
+/* Drives (bp.media/1). -ENOENT: there is no drive with this index. */
+int32_t instance_drive(Instance *instance, unsigned index, struct bp_media_drive *drive);
+/* -EOPNOTSUPP: no tray. BP_MEDIA_REFUSED: the guest has locked it, and was told. */
+int32_t instance_drive_open(Instance *instance, unsigned index, bool force);
+int32_t instance_drive_close(Instance *instance, unsigned index);
+void instance_learn_drives(Instance *instance);
 /* Realizes: from now on guest accesses arrive. */
 bool instance_realize(Instance *instance, GError **error);
 void instance_start(Instance *instance);
@@ -89,6 +109,7 @@ extern const struct bp_isadma_host host_isadma;
 extern const struct bp_timer_host host_timer;
 extern const struct bp_loop_host host_loop;
 extern const struct bp_core_host host_core;
+extern const struct bp_media_host host_media;
 
 /* Withdrawal of what each host file registered; called before destroy(), in instance_free(). */
 void host_region_withdraw(Instance *instance);

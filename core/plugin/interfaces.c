@@ -18,5 +18,6 @@ const HostInterface host_interfaces[] = {
     {BP_TIMER_ID, sizeof(struct bp_timer_host)},
     {BP_LOOP_ID, sizeof(struct bp_loop_host)},
     {BP_CORE_ID, sizeof(struct bp_core_host)},
+    {BP_MEDIA_HOST_ID, sizeof(struct bp_media_host)},
     {NULL, 0},
 };

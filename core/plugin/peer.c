@@ -141,7 +141,7 @@ peer_set_attached(Peer *peer, bool attached)
     peer->attached = attached;
 }
 
-const Instance *
+Instance *
 peer_backend(const Peer *peer)
 {
     return peer->backend;

@@ -17,7 +17,7 @@ unsigned peer_slot(const Peer *peer);
 unsigned peer_use(const Peer *peer);
 bool peer_is_attached(const Peer *peer);
 void peer_set_attached(Peer *peer, bool attached);
-const Instance *peer_backend(const Peer *peer);
+Instance *peer_backend(const Peer *peer);
 
 /* Shims; each owns what it made. The returned table's functions take the shim as self. */
 typedef struct {

@@ -27,6 +27,7 @@ bp_services_init(struct bp_services *services, const struct bp_host *host,
     services->timer = host->query(instance, BP_TIMER_ID);
     services->loop = host->query(instance, BP_LOOP_ID);
     services->core = host->query(instance, BP_CORE_ID);
+    services->media = host->query(instance, BP_MEDIA_HOST_ID);
 }
 
 uint32_t

@@ -301,12 +301,13 @@ th_query(struct bp_instance *instance, const char *interface_id)
         const char *id;
         const void *table;
     } services[] = {
-        {BP_LOG_ID, &th_log_table},       {BP_CONFIG_ID, &th_config_table},
-        {BP_MEMORY_ID, &th_memory_table}, {BP_REGION_ID, &th_region_table},
-        {BP_IRQ_ID, &th_irq_table},       {BP_PCI_ID, &th_pci_table},
-        {BP_MSI_ID, &th_msi_table},       {BP_MSIX_ID, &th_msix_table},
-        {BP_ISADMA_ID, &th_isadma_table}, {BP_TIMER_ID, &th_timer_table},
-        {BP_LOOP_ID, &th_loop_table},     {BP_CORE_ID, &th_core_table},
+        {BP_LOG_ID, &th_log_table},          {BP_CONFIG_ID, &th_config_table},
+        {BP_MEMORY_ID, &th_memory_table},    {BP_REGION_ID, &th_region_table},
+        {BP_IRQ_ID, &th_irq_table},          {BP_PCI_ID, &th_pci_table},
+        {BP_MSI_ID, &th_msi_table},          {BP_MSIX_ID, &th_msix_table},
+        {BP_ISADMA_ID, &th_isadma_table},    {BP_TIMER_ID, &th_timer_table},
+        {BP_LOOP_ID, &th_loop_table},        {BP_CORE_ID, &th_core_table},
+        {BP_MEDIA_HOST_ID, &th_media_table},
     };
     uint32_t i;
 

@@ -181,6 +181,7 @@ extern const struct bp_isadma_host th_isadma_table;
 extern const struct bp_timer_host th_timer_table;
 extern const struct bp_loop_host th_loop_table;
 extern const struct bp_core_host th_core_table;
+extern const struct bp_media_host th_media_table;
 
 void th_region_drop(struct bp_instance *instance);
 void th_irq_drop(struct bp_instance *instance);

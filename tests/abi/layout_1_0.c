@@ -226,6 +226,26 @@ MEMBER(struct bp_loop_host, thread_start, 64, int32_t (*)(struct bp_instance *in
 MEMBER(struct bp_loop_host, thread_stop, 72, void (*)(struct bp_instance *instance, uint32_t id));
 MEMBER(struct bp_loop_host, is_current, 80, int32_t (*)(struct bp_instance *instance, uint32_t loop));
 
+GROWS(struct bp_media_drive, 32);
+MEMBER(struct bp_media_drive, size, 0, uint32_t);
+MEMBER(struct bp_media_drive, flags, 4, uint32_t);
+MEMBER(struct bp_media_drive, slot, 8, uint32_t);
+MEMBER(struct bp_media_drive, use, 12, uint32_t);
+MEMBER(struct bp_media_drive, unit, 16, const char *);
+MEMBER(struct bp_media_drive, name, 24, const char *);
+
+GROWS(struct bp_media_ops, 32);
+MEMBER(struct bp_media_ops, size, 0, uint32_t);
+MEMBER(struct bp_media_ops, flags, 4, uint32_t);
+MEMBER(struct bp_media_ops, drive, 8, int32_t (*)(void *self, uint32_t index, struct bp_media_drive *drive));
+MEMBER(struct bp_media_ops, open, 16, int32_t (*)(void *self, uint32_t index, uint32_t flags));
+MEMBER(struct bp_media_ops, close, 24, int32_t (*)(void *self, uint32_t index));
+
+GROWS(struct bp_media_host, 16);
+MEMBER(struct bp_media_host, size, 0, uint32_t);
+MEMBER(struct bp_media_host, flags, 4, uint32_t);
+MEMBER(struct bp_media_host, tray_moved, 8, void (*)(struct bp_instance *instance, uint32_t index, uint32_t open));
+
 SIZE(struct bp_ram_range, 48);
 MEMBER(struct bp_ram_range, gpa, 0, uint64_t);
 MEMBER(struct bp_ram_range, length, 8, uint64_t);
@@ -541,6 +561,15 @@ VALUE(BP_FD_IN, 1ull);
 VALUE(BP_FD_OUT, 4ull);
 VALUE(BP_FD_ERR, 8ull);
 VALUE(BP_FD_HUP, 16ull);
+VALUE(BP_MEDIA_REMOVABLE, 1ull);
+VALUE(BP_MEDIA_TRAY, 2ull);
+VALUE(BP_MEDIA_OPEN, 4ull);
+VALUE(BP_MEDIA_LOCKED, 8ull);
+VALUE(BP_MEDIA_PRESENT, 16ull);
+VALUE(BP_MEDIA_EJECT_REQUESTED, 32ull);
+VALUE(BP_MEDIA_READ_ONLY, 64ull);
+VALUE(BP_MEDIA_FORCE, 1ull);
+VALUE(BP_MEDIA_REFUSED, 1ull);
 VALUE(BP_RAM_READONLY, 1ull);
 VALUE(BP_PCI_BAR_IO, 1ull);
 VALUE(BP_PCI_BAR_64, 2ull);
@@ -603,6 +632,8 @@ main(void)
         {BP_LIFE_ID, "bp.life/1"},
         {BP_LOG_ID, "bp.log/1"},
         {BP_LOOP_ID, "bp.loop/1"},
+        {BP_MEDIA_HOST_ID, "bp.media-host/1"},
+        {BP_MEDIA_ID, "bp.media/1"},
         {BP_MEMORY_ID, "bp.memory/1"},
         {BP_MSIX_ID, "bp.msix/1"},
         {BP_MSI_ID, "bp.msi/1"},

@@ -13,6 +13,7 @@
 #include <backplane/life.h>
 #include <backplane/log.h>
 #include <backplane/loop.h>
+#include <backplane/media.h>
 #include <backplane/memory.h>
 #include <backplane/pci.h>
 #include <backplane/plugin.h>

@@ -12,7 +12,7 @@ extern "C" {
 #define BP_CORE_ID "bp.core/1"
 
 #define BP_REQUEST_QUIT     1u /* end the program, as a user's command */
-#define BP_REQUEST_STOP     2u /* pause the machine until someone resumes it (error policy) */
+#define BP_REQUEST_STOP     2u /* pause the machine until someone resumes it: error policy "stop" */
 #define BP_REQUEST_RESET    3u /* reset the machine */
 #define BP_REQUEST_POWEROFF 4u /* the guest switched itself off */
 
@@ -41,6 +41,10 @@ struct bp_core_host {
 
     /* Reports something to the machine's operators: an event on the control socket.
      * name: upper case, words joined by '_'. json: an object as text, or NULL.
+     * A block request that failed is BLOCK_IO_ERROR: {"device": "ide0:0.0" as in boot.order,
+     * "node-name": the backend's id, "operation": "read" or "write", "action": "report", "ignore" or
+     * "stop", "nospace": boolean, "reason": text for people}. After "stop" comes
+     * request(BP_REQUEST_STOP): the device keeps the request, and makes it again at life.start.
      * [any] */
     void (*event)(struct bp_instance *instance, const char *name, const char *json);
     /* Asks for a change of the machine's state; acted on soon, by the control thread. reason: for the

@@ -109,6 +109,15 @@ const void *th_table(struct bp_instance *instance, const char *interface_id);
 int32_t th_status(const struct th_host *th);
 const char *th_error_text(const struct th_host *th);
 
+/* --- drives ---------------------------------------------------------------------------------- */
+
+/* What the operators of a core do with drives of a device that provides bp.media/1; a medium is
+ * changed with th_attach() and th_detach(). What media_host.tray_moved tells is an event (th_event):
+ * DEVICE_TRAY_MOVED with {"id", "drive", "tray-open"}. -EOPNOTSUPP: no such table or member. */
+int32_t th_drive(struct bp_instance *instance, uint32_t index, struct bp_media_drive *drive);
+int32_t th_tray_open(struct bp_instance *instance, uint32_t index, uint32_t flags);
+int32_t th_tray_close(struct bp_instance *instance, uint32_t index);
+
 /* --- state ----------------------------------------------------------------------------------- */
 
 /* Saves an instance's state. *data: malloc'ed, the caller frees. Returns 0 or what save returned;

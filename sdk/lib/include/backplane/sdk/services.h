@@ -27,6 +27,7 @@ struct bp_services {
     const struct bp_timer_host *timer;
     const struct bp_loop_host *loop;
     const struct bp_core_host *core;
+    const struct bp_media_host *media;
 };
 
 /* Asks the host for every service. First thing in create(). */
