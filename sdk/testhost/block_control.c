@@ -5,22 +5,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void
+tell_oldest_event(struct th_block *block)
+{
+    struct fake_queue *queue;
+    uint32_t event = block->events[0];
+
+    memmove(block->events, block->events + 1, sizeof(block->events) - sizeof(event));
+    block->event_count--;
+    for (queue = block->queues; queue != NULL; queue = queue->next) {
+        if (queue->client.event != NULL) {
+            queue->client.event(queue->args.opaque, event);
+        }
+    }
+}
+
 static int
 block_run(void *self)
 {
     struct th_block *block = self;
-    struct fake_queue *queue;
     uint32_t i;
 
     if (block->event_count > 0) {
-        uint32_t event = block->events[0];
-        memmove(block->events, block->events + 1, sizeof(block->events) - sizeof(event));
-        block->event_count--;
-        for (queue = block->queues; queue != NULL; queue = queue->next) {
-            if (queue->client.event != NULL) {
-                queue->client.event(queue->args.opaque, event);
-            }
-        }
+        tell_oldest_event(block);
         return 1;
     }
     if (block->hold || block->flights == NULL) {

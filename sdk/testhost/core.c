@@ -330,7 +330,7 @@ core_isa_resource(struct bp_instance *instance, const struct bp_isa_resource *re
         result = th_copy_args(instance, "core.isa_resource", &copy, sizeof(copy), resource,
                               resource->size);
     }
-    if (result < 0) {
+    if (result != 0) {
         return result;
     }
     if (copy.hid == NULL || strlen(copy.hid) < 7) {

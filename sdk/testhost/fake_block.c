@@ -288,19 +288,18 @@ scripted_status(struct th_block *block, uint32_t op, uint32_t *flags)
 
     while (*link != NULL) {
         struct script *script = *link;
-        if (script->op != 0 && script->op != op) {
-            link = &script->next;
-        } else if (script->skip > 0) {
-            script->skip--;
-            link = &script->next;
-        } else if (status == 0) {
+        int matches = script->op == 0 || script->op == op;
+        if (matches && script->skip == 0 && status == 0) {
             status = script->status;
             *flags = script->flags;
             *link = script->next;
             free(script);
-        } else {
-            link = &script->next;
+            continue;
         }
+        if (matches && script->skip > 0) {
+            script->skip--;
+        }
+        link = &script->next;
     }
     return status;
 }

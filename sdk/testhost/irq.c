@@ -160,7 +160,7 @@ irq_line(struct bp_instance *instance, const struct bp_irq_args *args)
     if (result == 0) {
         result = line_check(instance, &copy);
     }
-    if (result < 0) {
+    if (result != 0) {
         return result;
     }
     if (line_find(instance, copy.id) != NULL) {
@@ -214,6 +214,21 @@ th_intx_eoi(struct bp_instance *instance)
 }
 
 /* As KVM's resampling irqfd: the line goes low, the device raises it again if it must. */
+static void
+resample(struct th_host *th, struct th_line_source *line)
+{
+    enum th_context before = th_enter(th, TH_IN_LOOP);
+
+    line->eoi_due = 0;
+    if (line->args.resample != NULL) {
+        pthread_mutex_lock(&th->lock);
+        line_set(line, 0);
+        pthread_mutex_unlock(&th->lock);
+        line->args.resample(line->args.opaque);
+    }
+    th_leave(th, before);
+}
+
 int
 th_irq_run(struct th_host *th)
 {
@@ -221,15 +236,7 @@ th_irq_run(struct th_host *th)
 
     for (line = th->lines; line != NULL; line = line->next) {
         if (line->eoi_due) {
-            enum th_context before = th_enter(th, TH_IN_LOOP);
-            line->eoi_due = 0;
-            if (line->args.resample != NULL) {
-                pthread_mutex_lock(&th->lock);
-                line_set(line, 0);
-                pthread_mutex_unlock(&th->lock);
-                line->args.resample(line->args.opaque);
-            }
-            th_leave(th, before);
+            resample(th, line);
             return 1;
         }
     }

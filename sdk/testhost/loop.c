@@ -87,7 +87,7 @@ loop_fd_add(struct bp_instance *instance, const struct bp_fd_args *args)
     if (result == 0) {
         result = th_check_loop(instance, "loop.fd_add", copy.loop);
     }
-    if (result < 0) {
+    if (result != 0) {
         return result;
     }
     if (fcntl(copy.fd, F_GETFD) < 0) {
@@ -129,6 +129,15 @@ loop_fd_modify(struct bp_instance *instance, uint32_t id, uint32_t events)
 }
 
 static void
+fd_check_open(const struct th_fd *fd)
+{
+    if (fcntl(fd->args.fd, F_GETFD) < 0) {
+        th_violate(fd->owner->th, "%s: descriptor of fd id %u closed while it was watched",
+                   fd->owner->id, fd->args.id);
+    }
+}
+
+static void
 fd_drop(struct bp_instance *instance, const uint32_t *id)
 {
     struct th_fd **link = &instance->th->fds;
@@ -137,10 +146,7 @@ fd_drop(struct bp_instance *instance, const uint32_t *id)
     while (*link != NULL) {
         struct th_fd *fd = *link;
         if (fd->owner == instance && (id == NULL || fd->args.id == *id)) {
-            if (fcntl(fd->args.fd, F_GETFD) < 0) {
-                th_violate(instance->th, "%s: descriptor of fd id %u closed while it was watched",
-                           instance->id, fd->args.id);
-            }
+            fd_check_open(fd);
             *link = fd->next;
             free(fd);
         } else {
@@ -301,6 +307,16 @@ th_threads_stop(struct bp_instance *instance)
     threads_stop(instance, NULL);
 }
 
+static void
+event_free(struct th_event_fd *event)
+{
+    if (close(event->fd) != 0) {
+        th_violate(event->owner->th, "%s: eventfd of event id %u closed by the plugin",
+                   event->owner->id, event->id);
+    }
+    free(event);
+}
+
 void
 th_loop_drop(struct bp_instance *instance)
 {
@@ -311,12 +327,8 @@ th_loop_drop(struct bp_instance *instance)
     while (*event != NULL) {
         struct th_event_fd *found = *event;
         if (found->owner == instance) {
-            if (close(found->fd) != 0) {
-                th_violate(instance->th, "%s: eventfd of event id %u closed by the plugin",
-                           instance->id, found->id);
-            }
             *event = found->next;
-            free(found);
+            event_free(found);
         } else {
             event = &found->next;
         }

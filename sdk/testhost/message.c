@@ -220,22 +220,31 @@ msix_eventfd(struct bp_instance *instance, uint32_t vector)
     return instance->pci->vectors[vector].fd < 0 ? -EMFILE : instance->pci->vectors[vector].fd;
 }
 
-int
-th_msix_run(struct th_host *th)
+static int
+fire_signalled(struct bp_instance *instance)
 {
-    struct bp_instance *instance;
     uint64_t count;
     uint32_t i;
     int did = 0;
 
-    for (instance = th->instances; instance != NULL; instance = instance->next) {
-        for (i = 0; instance->pci != NULL && i < instance->pci->vector_count; i++) {
-            int fd = instance->pci->vectors[i].fd;
-            if (fd >= 0 && read(fd, &count, sizeof(count)) == sizeof(count)) {
-                vector_fire(instance, i);
-                did = 1;
-            }
+    for (i = 0; instance->pci != NULL && i < instance->pci->vector_count; i++) {
+        int fd = instance->pci->vectors[i].fd;
+        if (fd >= 0 && read(fd, &count, sizeof(count)) == sizeof(count)) {
+            vector_fire(instance, i);
+            did = 1;
         }
+    }
+    return did;
+}
+
+int
+th_msix_run(struct th_host *th)
+{
+    struct bp_instance *instance;
+    int did = 0;
+
+    for (instance = th->instances; instance != NULL; instance = instance->next) {
+        did |= fire_signalled(instance);
     }
     return did;
 }
@@ -306,13 +315,29 @@ pba_read(const struct th_pci *pci, uint64_t offset, uint32_t width)
     return value;
 }
 
+static void
+table_access(struct bp_instance *instance, uint64_t offset, uint32_t width, uint32_t is_write,
+             uint64_t *value)
+{
+    uint32_t at;
+
+    *value = is_write ? *value : 0;
+    for (at = 0; at + 4 <= width && (offset & 3) == 0; at += 4) {
+        if (is_write) {
+            table_write(instance, offset + at, (uint32_t)(*value >> (8 * at)));
+        } else {
+            *value |= table_read(instance->pci, offset + at) << (8 * at);
+        }
+    }
+}
+
 static int
 function_access(struct bp_instance *instance, uint64_t address, uint32_t width, uint32_t is_write,
                 uint64_t *value)
 {
     struct th_pci *pci = instance->pci;
     uint64_t base, table_bytes = (uint64_t)pci->vector_count * 16;
-    uint32_t is_io, at;
+    uint32_t is_io;
 
     base = th_pci_bar_base(instance, pci->msix_bar, &is_io);
     if (base == UINT64_MAX || address < base) {
@@ -320,15 +345,7 @@ function_access(struct bp_instance *instance, uint64_t address, uint32_t width, 
     }
     address -= base;
     if (address >= pci->table_offset && address - pci->table_offset < table_bytes) {
-        address -= pci->table_offset;
-        *value = is_write ? *value : 0;
-        for (at = 0; at + 4 <= width && (address & 3) == 0; at += 4) {
-            if (is_write) {
-                table_write(instance, address + at, (uint32_t)(*value >> (8 * at)));
-            } else {
-                *value |= table_read(pci, address + at) << (8 * at);
-            }
-        }
+        table_access(instance, address - pci->table_offset, width, is_write, value);
         return 1;
     }
     if (address >= pci->pba_offset &&

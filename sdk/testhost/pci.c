@@ -272,7 +272,7 @@ pci_function(struct bp_instance *instance, const struct bp_pci_args *args)
     if (result == 0) {
         result = copy.flags != 0 ? -EINVAL : bars_check(&copy);
     }
-    if (result < 0) {
+    if (result != 0) {
         return result;
     }
     if (instance->pci != NULL) {

@@ -373,7 +373,7 @@ region_create(struct bp_instance *instance, const struct bp_region_args *args)
     if (result == 0) {
         result = region_check(instance, &copy);
     }
-    if (result < 0) {
+    if (result != 0) {
         return result;
     }
     if (ops.read == NULL || ops.write == NULL) {
@@ -476,7 +476,7 @@ region_doorbell(struct bp_instance *instance, const struct bp_doorbell_args *arg
     if (result == 0) {
         result = doorbell_check(instance, &copy);
     }
-    if (result < 0) {
+    if (result != 0) {
         return result;
     }
     if (doorbell_find(instance, copy.id) != NULL) {

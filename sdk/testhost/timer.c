@@ -72,7 +72,7 @@ timer_create_host(struct bp_instance *instance, const struct bp_timer_args *args
     if (result == 0) {
         result = th_check_loop(instance, "timer.create", copy.loop);
     }
-    if (result < 0) {
+    if (result != 0) {
         return result;
     }
     if (copy.clock > BP_CLOCK_WALL || copy.flags != 0 || copy.expired == NULL) {
