@@ -148,6 +148,7 @@ fdc_result_read(struct fdc *fdc)
         fdc_command_idle(fdc);
         if (interrupt) {
             fdc_interrupt(fdc, 0);
+            fdc_seek_remind(fdc);
         }
     }
     return value;

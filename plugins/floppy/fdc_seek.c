@@ -39,6 +39,25 @@ head_target(const struct fdc_drive *drive, uint32_t from, uint32_t to)
     return (uint8_t)(at > from - to ? at - (from - to) : 0);
 }
 
+static int32_t
+find_pending(const struct fdc *fdc, uint32_t kind)
+{
+    for (uint32_t i = 0; i < FDC_SELECTS; i++) {
+        if (fdc->seeks[i].pending == kind) {
+            return (int32_t)i;
+        }
+    }
+    return -1;
+}
+
+/* A data command has the interrupt line until its result is read. */
+static uint32_t
+data_command_goes_on(const struct fdc *fdc)
+{
+    return fdc->phase == FDC_PHASE_EXECUTION ||
+           (fdc->phase == FDC_PHASE_RESULT && fdc->result_interrupts);
+}
+
 static void
 finish(struct fdc *fdc, uint32_t select)
 {
@@ -51,7 +70,17 @@ finish(struct fdc *fdc, uint32_t select)
     }
     fdc->pcn[select] = seek->pcn;
     seek->pending = FDC_PENDING_SEEK;
-    fdc_interrupt_again(fdc);
+    if (!data_command_goes_on(fdc)) {
+        fdc_interrupt_again(fdc);
+    }
+}
+
+void
+fdc_seek_remind(struct fdc *fdc)
+{
+    if (find_pending(fdc, FDC_PENDING_SEEK) >= 0) {
+        fdc_interrupt(fdc, 1);
+    }
 }
 
 void
@@ -151,17 +180,6 @@ fdc_recalibrate(struct fdc *fdc)
 /* --- interrupts ---------------------------------------------------------------------------------
  */
 
-static int32_t
-find_pending(const struct fdc *fdc, uint32_t kind)
-{
-    for (uint32_t i = 0; i < FDC_SELECTS; i++) {
-        if (fdc->seeks[i].pending == kind) {
-            return (int32_t)i;
-        }
-    }
-    return -1;
-}
-
 /* One answer for each drive. What a seek left goes before what a reset left, so that a driver which
  * does not ask four times after a reset still gets its own. */
 void
@@ -181,9 +199,7 @@ fdc_sense_interrupt(struct fdc *fdc)
     fdc->seeks[select].pending = FDC_PENDING_NONE;
     fdc_interrupt(fdc, 0);
     fdc_result(fdc, 2, 0);
-    if (find_pending(fdc, FDC_PENDING_SEEK) >= 0) {
-        fdc_interrupt(fdc, 1);
-    }
+    fdc_seek_remind(fdc);
 }
 
 void

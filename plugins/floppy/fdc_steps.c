@@ -88,6 +88,7 @@ finish_implied_seek(struct fdc *fdc, struct fdc_drive *drive)
         fdc_drive_arrive(drive, at > 0 ? (uint32_t)at : 0, 1);
     }
     fdc->pcn[t->select] = t->c;
+    t->st0 |= ST0_SEEK_END; /* 82077AA, table 6-1, SE */
 }
 
 uint32_t

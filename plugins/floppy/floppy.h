@@ -317,6 +317,9 @@ void fdc_relative_seek(struct fdc *fdc);
 void fdc_recalibrate(struct fdc *fdc);
 void fdc_sense_interrupt(struct fdc *fdc);
 void fdc_seek_expired(struct fdc *fdc, uint32_t select);
+/* Raises the line for seeks that ended and were not asked about: one that ended while a data
+ * command had the line waited for this. */
+void fdc_seek_remind(struct fdc *fdc);
 /* The interrupt of the simulated ready line after a reset (82077AA, 7.4). */
 void fdc_poll_drives(struct fdc *fdc);
 /* Forgets seeks and their interrupts. */

@@ -38,7 +38,7 @@ struct target {
     struct bp_instance *fdc;
     struct th_block *disk;
     uint32_t away;   /* the floppy of drive 1 is out */
-    uint32_t spent;  /* not for another input */
+    uint32_t spent;  /* not for another input: scripted errors may be left over */
     uint32_t inputs; /* so far */
 };
 
@@ -160,11 +160,9 @@ step(struct target *t, struct input *in)
         th_clock_step(t->th, (uint64_t)take(in, 1) << (op >> 3 & 0x1e));
         break;
     case 12:
-        t->spent = 1;
         change_floppy(t);
         break;
     case 13:
-        t->spent = 1;
         save_and_restore(t, take(in, 4));
         break;
     case 14:
@@ -201,8 +199,27 @@ target_init(struct target *t, uint32_t choice)
     }
 }
 
-/* The first byte chooses timing and sizes. A host serves many inputs, unless one leaves more behind
- * than a reset takes away: most of the time would go into making hosts. */
+/* As if it were new: power-on, and floppies without marks of deleted data. Their contents stay,
+ * which no branch depends on but those of SCAN. */
+static void
+start_over(struct target *t)
+{
+    th_detach(t->fdc, 0, 0);
+    if (!t->away) {
+        th_detach(t->fdc, 0, 1);
+    }
+    t->away = 0;
+    if (th_attach(t->fdc, 0, 0, "a") != 0 || th_attach(t->fdc, 0, 1, "b") != 0) {
+        abort();
+    }
+    th_reset(t->fdc, BP_RESET_POWER_ON);
+    th_dma_mask(t->th, 2, 1);
+    th_block_log_clear(t->disk);
+    (void)th_take_request(t->th);
+}
+
+/* The first byte chooses timing and sizes. A host serves many inputs: most of the time would go
+ * into making hosts. */
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -224,8 +241,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         th_free(t->th); /* aborts on a violation of the contract */
         t->th = NULL;
     } else {
-        th_reset(t->fdc, BP_RESET_POWER_ON);
-        th_dma_mask(t->th, 2, 1);
+        start_over(t);
     }
     return 0;
 }

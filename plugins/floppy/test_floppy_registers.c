@@ -311,6 +311,29 @@ test_second_seek_end_raises_the_line_again(void **state)
     rig_free(&rig);
 }
 
+/* The line is the data command's until its result is read; then it tells of the seek. */
+static void
+test_seek_that_ends_during_a_result_is_told_after_it(void **state)
+{
+    struct rig rig = rig_new_media(SIZE_1440K, SIZE_1440K, "timing = \"real\";");
+    uint32_t count;
+
+    COMMAND(&rig, 0x03, 0xdf, 0x02);
+    COMMAND(&rig, 0x0f, 1, 20);
+    COMMAND(&rig, 0x4a, 0); /* finds nothing: the motor stands still */
+    while (!irq(&rig)) {
+        th_clock_step(rig.th, 1000000);
+    }
+    th_irq_log_clear(rig.th);
+    th_clock_step(rig.th, 500000000);
+    (void)th_irq_log(rig.th, &count);
+    assert_int_equal(count, 0);
+    result(&rig, 7);
+    assert_int_equal(rig.result[0], ST0_ABNORMAL);
+    expect_seek_end(&rig, 0x21, 20);
+    rig_free(&rig);
+}
+
 static void
 test_reset_forgets_a_seek_under_way(void **state)
 {
@@ -572,6 +595,7 @@ main(void)
         cmocka_unit_test(test_sense_drive_status_shows_track_0_side_and_select),
         cmocka_unit_test(test_seeks_overlap_and_each_interrupts),
         cmocka_unit_test(test_second_seek_end_raises_the_line_again),
+        cmocka_unit_test(test_seek_that_ends_during_a_result_is_told_after_it),
         cmocka_unit_test(test_reset_forgets_a_seek_under_way),
         cmocka_unit_test(test_invalid_commands_answer_80h_without_an_interrupt),
         cmocka_unit_test(test_version_and_part_id_are_those_of_an_82078),

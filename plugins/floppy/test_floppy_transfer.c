@@ -360,8 +360,11 @@ test_seeks_are_implied_when_configured(void **state)
     COMMAND(&rig, 0x13, 0, 0x60, 0);
     dma_to_memory(&rig, 512);
     transfer(&rig, 0x46, 0, 33, 0, 2, 18);
-    expect_result(&rig, 0, 0, 0, 33, 0, 3, 2);
+    expect_result(&rig, ST0_SEEK_END, 0, 0, 33, 0, 3, 2);
     check_pattern(data(&rig), 33 * 36 + 1, 1, SALT_A);
+    dma_to_memory(&rig, 512);
+    transfer(&rig, 0x46, 0, 33, 0, 3, 18); /* there already: no seek */
+    expect_result(&rig, 0, 0, 0, 33, 0, 4, 2);
     COMMAND(&rig, 0x0e);
     result(&rig, 10);
     assert_int_equal(rig.result[0], 33);
