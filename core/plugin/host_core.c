@@ -61,11 +61,12 @@ core_host_open(Instance *instance, const char *path, uint32_t open_flags)
     return fd >= 0 ? fd : -errno;
 }
 
-/* The cells that describe devices, in every PC since the AT. */
+/* The cells that describe devices, in every PC since the AT, and firmware's flags for starting from
+ * them. */
 static bool
 is_device_cell(uint32_t cell)
 {
-    return (cell >= 0x10 && cell <= 0x2d) || (cell >= 0x39 && cell <= 0x3c);
+    return (cell >= 0x10 && cell <= 0x2d) || (cell >= 0x38 && cell <= 0x3c);
 }
 
 static int32_t

@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SLOT_DISK 0u
-
 #define CMOS_FLOPPIES          0x10u
 #define CMOS_EQUIPMENT         0x14u
+#define CMOS_BOOT_FLAGS        0x38u
+#define BOOT_UNSIGNED_FLOPPY   0x01u
 #define EQUIPMENT_HAS_FLOPPY   0x01u
 #define EQUIPMENT_FLOPPY_COUNT 0xc0u
 
@@ -38,6 +38,8 @@ describe_drives(struct fdc *fdc)
     }
     set_cmos(fdc, CMOS_FLOPPIES, 0xff, fdc->drives[0].type << 4 | fdc->drives[1].type);
     set_cmos(fdc, CMOS_EQUIPMENT, EQUIPMENT_HAS_FLOPPY | EQUIPMENT_FLOPPY_COUNT, equipment);
+    set_cmos(fdc, CMOS_BOOT_FLAGS, BOOT_UNSIGNED_FLOPPY,
+             fdc->unsigned_boot ? BOOT_UNSIGNED_FLOPPY : 0);
 }
 
 static int32_t
@@ -70,7 +72,7 @@ describe_device(struct fdc *fdc)
 static struct fdc_drive *
 drive_of_use(struct fdc *fdc, uint32_t slot, uint32_t use)
 {
-    for (uint32_t i = 0; i < FDC_DRIVES && slot == SLOT_DISK; i++) {
+    for (uint32_t i = 0; i < FDC_DRIVES && slot == FDC_SLOT_DISK; i++) {
         if (fdc->drives[i].type != FLOPPY_DRIVE_NONE && fdc->drives[i].use == use) {
             return &fdc->drives[i];
         }
@@ -274,6 +276,9 @@ floppy_query(void *self, const char *interface_id)
     if (bp_same_id(interface_id, BP_LIFE_ID)) {
         return &floppy_life;
     }
+    if (bp_same_id(interface_id, BP_MEDIA_ID)) {
+        return &floppy_media_ops;
+    }
     return bp_same_id(interface_id, BP_STATE_ID) ? &floppy_state_ops : NULL;
 }
 
@@ -283,10 +288,10 @@ floppy_query(void *self, const char *interface_id)
 #define FLOPPY_PROMISES (BP_PROMISE_SANDBOX | BP_PROMISE_UPGRADE | BP_PROMISE_DIRTY_TRACKED)
 
 static const struct bp_slot floppy_slots[] = {
-    [SLOT_DISK] = {.name = "disk",
-                   .interface_id = BP_BLOCK_ID,
-                   .max = FDC_DRIVES,
-                   .flags = BP_SLOT_HOTPLUG},
+    [FDC_SLOT_DISK] = {.name = "disk",
+                       .interface_id = BP_BLOCK_ID,
+                       .max = FDC_DRIVES,
+                       .flags = BP_SLOT_HOTPLUG},
     {.name = NULL},
 };
 

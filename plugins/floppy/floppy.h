@@ -28,6 +28,8 @@
 #define FDC_TIMER_HOST   1u /* the host leaves the FIFO unserved */
 #define FDC_TIMER_SEEK   2u /* + select */
 
+#define FDC_SLOT_DISK 0u
+
 #define FDC_ISA_IRQ     6u
 #define FDC_DMA_CHANNEL 2u
 
@@ -64,6 +66,7 @@ struct fdc_drive {
     uint32_t automatic;      /* option: the first medium decides the type */
     uint32_t use;            /* of the slot */
     uint32_t named;          /* the description names a backend */
+    const char *name;        /* option: what operators call it, or NULL */
     uint32_t protect;        /* option: the write protect notch */
     uint32_t on_read_error;  /* FDC_ON_ERROR_... */
     uint32_t on_write_error; /* FDC_ON_ERROR_... */
@@ -188,7 +191,8 @@ struct fdc {
     struct bp_services host;
     const char *id;
     uint32_t loop;
-    uint32_t real_time; /* option timing */
+    uint32_t real_time;     /* option timing */
+    uint32_t unsigned_boot; /* option check_signature: not */
     uint32_t quiescing;
     uint32_t quiesce_due; /* core.quiesced is owed */
     struct fdc_drive drives[FDC_DRIVES];
@@ -398,6 +402,11 @@ void fdc_watch_host(struct fdc *fdc);
 void fdc_host_expired(void *opaque);
 /* The host is not wanted any more. */
 void fdc_service_end(struct fdc *fdc);
+
+/* --- floppy_media.c -----------------------------------------------------------------------------
+ */
+
+extern const struct bp_media_ops floppy_media_ops;
 
 /* --- floppy_state.c -----------------------------------------------------------------------------
  */

@@ -25,6 +25,10 @@ static const struct bp_prop drive_props[] = {
     {.name = "disk",
      .type = BP_PROP_BACKEND,
      .help = "backend that is the floppy in the drive; without one the drive is empty"},
+    {.name = "name",
+     .type = BP_PROP_STRING,
+     .max = 63,
+     .help = "what operators call the drive, beside \"<id>:<unit>\""},
     {.name = "type",
      .type = BP_PROP_ENUM,
      .def = "auto",
@@ -57,6 +61,10 @@ const struct bp_prop floppy_props[] = {
      .children = &drive_element,
      .max = FDC_DRIVES,
      .help = "up to two drives"},
+    {.name = "check_signature",
+     .type = BP_PROP_BOOL,
+     .def = "true",
+     .help = "false: firmware starts a floppy whose first sector does not end with 55h AAh, too"},
     {.name = "timing",
      .type = BP_PROP_ENUM,
      .def = "instant",
@@ -98,6 +106,7 @@ take_drive(struct fdc *fdc, const struct bp_node *group, uint32_t taken[FDC_DRIV
     drive->type = drive->automatic ? FLOPPY_DRIVE_1440K : type;
     drive->node = group;
     drive->named = bp_option(&fdc->host, group, "disk") != NULL;
+    drive->name = bp_option_str(&fdc->host, group, "name", NULL);
     drive->protect = bp_option_bool(&fdc->host, group, "readonly", 0);
     drive->on_read_error =
         choice(fdc, group, "on_read_error", on_error_choices, FDC_ON_ERROR_REPORT);
@@ -129,6 +138,7 @@ floppy_options(struct fdc *fdc, const struct bp_node *config)
         }
         order[i] = (uint32_t)bp_option_u64(&fdc->host, group, "unit", 0);
     }
+    fdc->unsigned_boot = !bp_option_bool(&fdc->host, config, "check_signature", 1);
     /* Uses of the slot: drives that name a backend in order of the description, then those that a
      * floppy may be put into later. */
     for (uint32_t named = 2; named-- > 0;) {

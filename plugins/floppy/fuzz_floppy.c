@@ -40,6 +40,7 @@ struct target {
     uint32_t away;   /* the floppy of drive 1 is out */
     uint32_t spent;  /* not for another input: scripted errors may be left over */
     uint32_t inputs; /* so far */
+    uint32_t saves;  /* in this input */
 };
 
 /* A command as a driver writes it: the code and what belongs to it, mostly sensible. */
@@ -162,9 +163,13 @@ step(struct target *t, struct input *in)
     case 12:
         change_floppy(t);
         break;
-    case 13:
-        save_and_restore(t, take(in, 4));
+    case 13: { /* as costly as a hundred accesses */
+        uint32_t flip = take(in, 4);
+        if (t->saves++ < 4) {
+            save_and_restore(t, flip);
+        }
         break;
+    }
     case 14:
         th_reset(t->fdc, op & 0x10 ? BP_RESET_POWER_ON : BP_RESET_SYSTEM);
         break;
@@ -208,7 +213,7 @@ start_over(struct target *t)
     if (!t->away) {
         th_detach(t->fdc, 0, 1);
     }
-    t->away = 0;
+    t->away = t->saves = 0;
     if (th_attach(t->fdc, 0, 0, "a") != 0 || th_attach(t->fdc, 0, 1, "b") != 0) {
         abort();
     }

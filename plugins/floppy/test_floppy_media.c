@@ -149,11 +149,21 @@ test_firmware_is_told_about_the_drives(void **state)
 
     assert_int_equal(th_cmos(rig.th, 0x10), 0x42);
     assert_int_equal(th_cmos(rig.th, 0x14) & 0xc1, 0x41);
+    assert_int_equal(th_cmos(rig.th, 0x38) & 0x01, 0x00);
     assert_string_equal(th_boot_path(rig.fdc, "0"), "fdc@03f0/floppy@0");
     assert_string_equal(th_boot_path(rig.fdc, "1"), "fdc@03f0/floppy@1");
     assert_string_equal(resource->hid, "PNP0700");
     assert_int_equal(resource->irq, 6);
     assert_int_equal(resource->dma, 2);
+    rig_free(&rig);
+}
+
+static void
+test_firmware_may_be_told_not_to_look_for_a_signature(void **state)
+{
+    struct rig rig = rig_new("check_signature = false;");
+
+    assert_int_equal(th_cmos(rig.th, 0x38) & 0x01, 0x01);
     rig_free(&rig);
 }
 
@@ -244,6 +254,36 @@ test_empty_drive_takes_a_floppy_that_fits(void **state)
     COMMAND(&rig, 0x4a, 1);
     expect_result(&rig, 0x01, 0, 0, 0, 0, 1, 2);
     assert_int_equal(th_cmos(rig.th, 0x10), 0x44); /* the drive is what it was */
+    rig_free(&rig);
+}
+
+static void
+test_drives_are_listed_with_what_is_in_them(void **state)
+{
+    struct rig rig = {.th = th_new()};
+    struct bp_media_drive drive;
+
+    rig.a = th_block_new(rig.th, "a", SIZE_1440K);
+    (void)th_block_new(rig.th, "late", 720 * 1024);
+    rig.fdc = th_plug(rig.th, &backplane_plugin_v1, "fdc0",
+                      "drives = ( { unit = 0; readonly = true; name = \"floppy0\"; },"
+                      " { unit = 1; disk = \"a\"; } );");
+    assert_non_null(rig.fdc);
+    assert_int_equal(th_drive(rig.fdc, 0, &drive), 0);
+    assert_string_equal(drive.unit, "0");
+    assert_string_equal(drive.name, "floppy0");
+    assert_int_equal(drive.flags, BP_MEDIA_REMOVABLE | BP_MEDIA_READ_ONLY);
+    assert_int_equal(drive.use, 1); /* after the ones with a floppy */
+    assert_int_equal(th_attach(rig.fdc, drive.slot, drive.use, "late"), 0);
+    assert_int_equal(th_drive(rig.fdc, 0, &drive), 0);
+    assert_int_equal(drive.flags, BP_MEDIA_REMOVABLE | BP_MEDIA_READ_ONLY | BP_MEDIA_PRESENT);
+    assert_int_equal(th_drive(rig.fdc, 1, &drive), 0);
+    assert_string_equal(drive.unit, "1");
+    assert_null(drive.name);
+    assert_int_equal(drive.flags, BP_MEDIA_REMOVABLE | BP_MEDIA_PRESENT);
+    assert_int_equal(drive.use, 0);
+    assert_int_equal(th_drive(rig.fdc, 2, &drive), -ENOENT);
+    assert_int_equal(th_tray_open(rig.fdc, 0, 0), -EOPNOTSUPP); /* there is none */
     rig_free(&rig);
 }
 
@@ -491,10 +531,12 @@ main(void)
         cmocka_unit_test(test_media_of_40_tracks_are_found_with_single_and_double_steps),
         cmocka_unit_test(test_image_cut_short_reads_as_zeroes_and_refuses_writes_there),
         cmocka_unit_test(test_firmware_is_told_about_the_drives),
+        cmocka_unit_test(test_firmware_may_be_told_not_to_look_for_a_signature),
         cmocka_unit_test(test_controller_without_drives_says_so),
         cmocka_unit_test(test_change_line_stays_until_a_step_with_a_floppy_in),
         cmocka_unit_test(test_other_floppy_has_its_own_format_and_marks),
         cmocka_unit_test(test_empty_drive_takes_a_floppy_that_fits),
+        cmocka_unit_test(test_drives_are_listed_with_what_is_in_them),
         cmocka_unit_test(test_floppy_that_leaves_ends_the_command_that_waits_for_it),
         cmocka_unit_test(test_backend_that_changes_its_medium_is_a_changed_floppy),
         cmocka_unit_test(test_medium_that_changes_under_a_request_loses_it),

@@ -254,7 +254,7 @@ core_cmos(struct bp_instance *instance, uint32_t cell, uint32_t mask, uint32_t v
     if (result < 0) {
         return result;
     }
-    if (!((cell >= 0x10 && cell <= 0x2d) || (cell >= 0x39 && cell <= 0x3c))) {
+    if (!((cell >= 0x10 && cell <= 0x2d) || (cell >= 0x38 && cell <= 0x3c))) {
         return -EINVAL;
     }
     at = &instance->th->cmos[cell];

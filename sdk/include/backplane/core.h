@@ -61,8 +61,8 @@ struct bp_core_host {
      * [control] the negative errno of open(2). */
     int32_t (*open)(struct bp_instance *instance, const char *path,
                     uint32_t open_flags) BP_MUST_CHECK;
-    /* Sets a CMOS cell that firmware reads, at create() or realize(). cell: 10h-2Dh, 39h-3Ch: those
-     * that describe devices. mask: which bits.
+    /* Sets a CMOS cell that firmware reads, at create() or realize(). cell: 10h-2Dh, 38h-3Ch: those
+     * that describe devices, and flags for starting from them. mask: which bits.
      * [control] -EINVAL: a cell that is not a device's. */
     int32_t (*cmos)(struct bp_instance *instance, uint32_t cell, uint32_t mask,
                     uint32_t value) BP_MUST_CHECK;
