@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A driver's steps for the 82078 and DMA channel 2, over the test protocol."""
 
+import itertools
 import os
 
 from backplane import check
@@ -11,6 +12,8 @@ SRA, SRB, DOR, TDR, MSR, DSR, FIFO, DIR, CCR = (
 SECTOR = 512
 TO_MEMORY, FROM_MEMORY, COUNT_ONLY = 0x46, 0x4a, 0x42  # the 8237's mode for channel 2, single
 DATA = 0x20000
+RAMP = int.from_bytes(bytes(i * 7 & 0xff for i in range(SECTOR)), "little")
+NUMBERS = itertools.count()
 
 RATE_500, RATE_300, RATE_250, RATE_1000 = range(4)
 # size in KB: drive, data rate, cylinders, heads, sectors per track
@@ -29,7 +32,7 @@ FORMATS = {
 def pattern(number, salt=0):
     """What sector `number` of an image holds."""
     seed = (number * 2654435761 + salt * 97) & 0xffffffff
-    return bytes((seed >> (i % 4 * 8) & 0xff) ^ (i * 7 & 0xff) for i in range(SECTOR))
+    return (int.from_bytes(seed.to_bytes(4, "little") * (SECTOR // 4), "little") ^ RAMP).to_bytes(SECTOR, "little")
 
 
 def make_image(directory, name, kilobytes, salt=0):
@@ -70,7 +73,8 @@ class Floppy(TestMachine):
     __test__ = False
 
     def __init__(self, directory, drives, options="", *arguments):
-        super().__init__(description(drives, options), directory, *arguments)
+        super().__init__(description(drives, options), directory, *arguments,
+                         name=f"floppy{next(NUMBERS)}")
         self.intercept()
 
     def command(self, *data):
