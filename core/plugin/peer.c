@@ -16,6 +16,7 @@ struct Peer {
     union {
         struct bp_block_ops block;
         struct bp_char_ops character;
+        struct bp_net_ops net;
     } copy;
     const void *table;
     void *self;
@@ -47,6 +48,16 @@ copy_table(Peer *peer, const void *given)
         peer->table = ops;
         if (peer->consumer->loop_lock != NULL) {
             peer_char_shim(&peer->shim, peer->consumer, ops, peer->self);
+        }
+    } else if (strcmp(peer->interface_id, BP_NET_ID) == 0) {
+        const struct bp_net_ops *ops = &peer->copy.net;
+        if (table_copy(&peer->copy.net, sizeof(peer->copy.net), given) != 0 ||
+            !peer_net_complete(ops)) {
+            return false;
+        }
+        peer->table = ops;
+        if (peer->consumer->loop_lock != NULL) {
+            peer_net_shim(&peer->shim, peer->consumer, ops, peer->self);
         }
     } else {
         peer->table = given;

@@ -29,3 +29,7 @@ void peer_block_shim(PeerShim *shim, Instance *consumer, const struct bp_block_o
                      void *below_self);
 void peer_char_shim(PeerShim *shim, Instance *consumer, const struct bp_char_ops *below,
                     void *below_self);
+/* Whether a backend's table has every function that is not optional. */
+bool peer_net_complete(const struct bp_net_ops *ops);
+void peer_net_shim(PeerShim *shim, Instance *consumer, const struct bp_net_ops *below,
+                   void *below_self);

@@ -274,6 +274,83 @@ MEMBER(struct bp_memory_host, unmap, 40, void (*)(struct bp_instance *instance, 
 MEMBER(struct bp_memory_host, arena_alloc, 48, int32_t (*)(struct bp_instance *instance, uint32_t id, uint64_t length, uint64_t alignment, void **memory));
 MEMBER(struct bp_memory_host, arena_free, 56, void (*)(struct bp_instance *instance, uint32_t id));
 
+SIZE(struct bp_net_offload, 16);
+MEMBER(struct bp_net_offload, flags, 0, uint8_t);
+MEMBER(struct bp_net_offload, gso_type, 1, uint8_t);
+MEMBER(struct bp_net_offload, header_length, 2, uint16_t);
+MEMBER(struct bp_net_offload, gso_size, 4, uint16_t);
+MEMBER(struct bp_net_offload, csum_start, 6, uint16_t);
+MEMBER(struct bp_net_offload, csum_offset, 8, uint16_t);
+MEMBER(struct bp_net_offload, hash_type, 10, uint16_t);
+MEMBER(struct bp_net_offload, hash, 12, uint32_t);
+
+SIZE(struct bp_net_frame, 64);
+MEMBER(struct bp_net_frame, user, 0, uint64_t);
+MEMBER(struct bp_net_frame, iov, 8, const struct bp_iovec *);
+MEMBER(struct bp_net_frame, iov_count, 16, uint32_t);
+MEMBER(struct bp_net_frame, flags, 20, uint32_t);
+MEMBER(struct bp_net_frame, length, 24, uint64_t);
+MEMBER(struct bp_net_frame, offload, 32, struct bp_net_offload);
+MEMBER(struct bp_net_frame, reserved, 48, uint64_t [2]);
+
+SIZE(struct bp_net_buffer, 48);
+MEMBER(struct bp_net_buffer, user, 0, uint64_t);
+MEMBER(struct bp_net_buffer, iov, 8, const struct bp_iovec *);
+MEMBER(struct bp_net_buffer, iov_count, 16, uint32_t);
+MEMBER(struct bp_net_buffer, headroom, 20, uint32_t);
+MEMBER(struct bp_net_buffer, length, 24, uint64_t);
+MEMBER(struct bp_net_buffer, reserved, 32, uint64_t [2]);
+
+SIZE(struct bp_net_received, 48);
+MEMBER(struct bp_net_received, user, 0, uint64_t);
+MEMBER(struct bp_net_received, length, 8, uint32_t);
+MEMBER(struct bp_net_received, flags, 12, uint32_t);
+MEMBER(struct bp_net_received, buffers, 16, uint32_t);
+MEMBER(struct bp_net_received, reserved, 20, uint32_t);
+MEMBER(struct bp_net_received, offload, 24, struct bp_net_offload);
+MEMBER(struct bp_net_received, reserved2, 40, uint64_t);
+
+GROWS(struct bp_net_info, 40);
+MEMBER(struct bp_net_info, size, 0, uint32_t);
+MEMBER(struct bp_net_info, flags, 4, uint32_t);
+MEMBER(struct bp_net_info, tx_features, 8, uint32_t);
+MEMBER(struct bp_net_info, rx_features, 12, uint32_t);
+MEMBER(struct bp_net_info, queues, 16, uint32_t);
+MEMBER(struct bp_net_info, mtu, 20, uint32_t);
+MEMBER(struct bp_net_info, speed, 24, uint32_t);
+MEMBER(struct bp_net_info, mac, 28, uint8_t [8]);
+MEMBER(struct bp_net_info, reserved, 36, uint32_t);
+
+GROWS(struct bp_net_client, 40);
+MEMBER(struct bp_net_client, size, 0, uint32_t);
+MEMBER(struct bp_net_client, flags, 4, uint32_t);
+MEMBER(struct bp_net_client, receive, 8, void (*)(void *opaque, const struct bp_net_received *records, uint32_t count));
+MEMBER(struct bp_net_client, transmitted, 16, void (*)(void *opaque, const uint64_t *users, uint32_t count));
+MEMBER(struct bp_net_client, writable, 24, void (*)(void *opaque));
+MEMBER(struct bp_net_client, event, 32, void (*)(void *opaque, uint32_t event));
+
+GROWS(struct bp_net_queue_args, 40);
+MEMBER(struct bp_net_queue_args, size, 0, uint32_t);
+MEMBER(struct bp_net_queue_args, flags, 4, uint32_t);
+MEMBER(struct bp_net_queue_args, index, 8, uint32_t);
+MEMBER(struct bp_net_queue_args, loop, 12, uint32_t);
+MEMBER(struct bp_net_queue_args, tx_depth, 16, uint32_t);
+MEMBER(struct bp_net_queue_args, rx_depth, 20, uint32_t);
+MEMBER(struct bp_net_queue_args, client, 24, const struct bp_net_client *);
+MEMBER(struct bp_net_queue_args, opaque, 32, void *);
+
+GROWS(struct bp_net_ops, 72);
+MEMBER(struct bp_net_ops, size, 0, uint32_t);
+MEMBER(struct bp_net_ops, flags, 4, uint32_t);
+MEMBER(struct bp_net_ops, info, 8, int32_t (*)(void *self, struct bp_net_info *info));
+MEMBER(struct bp_net_ops, queue_open, 16, int32_t (*)(void *self, const struct bp_net_queue_args *args, void **queue));
+MEMBER(struct bp_net_ops, queue_close, 24, void (*)(void *self, void *queue));
+MEMBER(struct bp_net_ops, set_features, 32, int32_t (*)(void *self, uint32_t features));
+MEMBER(struct bp_net_ops, transmit, 40, int32_t (*)(void *self, void *queue, const struct bp_net_frame *frames, uint32_t count, uint32_t *done));
+MEMBER(struct bp_net_ops, post, 48, int32_t (*)(void *self, void *queue, const struct bp_net_buffer *buffers, uint32_t count));
+MEMBER(struct bp_net_ops, flush, 56, void (*)(void *self, void *queue));
+MEMBER(struct bp_net_ops, queue_enable, 64, void (*)(void *self, void *queue, uint32_t enabled));
+
 SIZE(struct bp_pci_bar, 16);
 MEMBER(struct bp_pci_bar, size, 0, uint64_t);
 MEMBER(struct bp_pci_bar, flags, 8, uint32_t);
@@ -571,6 +648,33 @@ VALUE(BP_MEDIA_READ_ONLY, 64ull);
 VALUE(BP_MEDIA_FORCE, 1ull);
 VALUE(BP_MEDIA_REFUSED, 1ull);
 VALUE(BP_RAM_READONLY, 1ull);
+VALUE(BP_NET_MAX_IOV, 512ull);
+VALUE(BP_NET_MAX_FRAME, 65553ull);
+VALUE(BP_NET_MAX_DEPTH, 4096ull);
+VALUE(BP_NET_MAX_QUEUES, 256ull);
+VALUE(BP_NET_CSUM, 1ull);
+VALUE(BP_NET_TSO4, 2ull);
+VALUE(BP_NET_TSO6, 4ull);
+VALUE(BP_NET_ECN, 8ull);
+VALUE(BP_NET_UFO, 16ull);
+VALUE(BP_NET_USO4, 32ull);
+VALUE(BP_NET_USO6, 64ull);
+VALUE(BP_NET_NEEDS_CSUM, 1ull);
+VALUE(BP_NET_DATA_VALID, 2ull);
+VALUE(BP_NET_HAS_HASH, 4ull);
+VALUE(BP_NET_GSO_NONE, 0ull);
+VALUE(BP_NET_GSO_TCP4, 1ull);
+VALUE(BP_NET_GSO_UDP, 3ull);
+VALUE(BP_NET_GSO_TCP6, 4ull);
+VALUE(BP_NET_GSO_UDP_L4, 5ull);
+VALUE(BP_NET_GSO_ECN, 128ull);
+VALUE(BP_NET_MORE, 1ull);
+VALUE(BP_NET_LINK_UP, 1ull);
+VALUE(BP_NET_HAS_MAC, 2ull);
+VALUE(BP_NET_HALF_DUPLEX, 4ull);
+VALUE(BP_NET_EVENT_LINK, 1ull);
+VALUE(BP_NET_EVENT_ANNOUNCE, 2ull);
+VALUE(BP_NET_QUEUE_MERGE, 1ull);
 VALUE(BP_PCI_BAR_IO, 1ull);
 VALUE(BP_PCI_BAR_64, 2ull);
 VALUE(BP_PCI_BAR_PREFETCH, 4ull);
@@ -637,6 +741,7 @@ main(void)
         {BP_MEMORY_ID, "bp.memory/1"},
         {BP_MSIX_ID, "bp.msix/1"},
         {BP_MSI_ID, "bp.msi/1"},
+        {BP_NET_ID, "bp.net/1"},
         {BP_NOTE_NAME, "Backplane"},
         {BP_PCI_ID, "bp.pci/1"},
         {BP_REGION_ID, "bp.region/1"},

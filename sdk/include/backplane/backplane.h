@@ -15,6 +15,7 @@
 #include <backplane/loop.h>
 #include <backplane/media.h>
 #include <backplane/memory.h>
+#include <backplane/net.h>
 #include <backplane/pci.h>
 #include <backplane/plugin.h>
 #include <backplane/region.h>
