@@ -112,8 +112,9 @@ const char *th_error_text(const struct th_host *th);
 /* --- drives ---------------------------------------------------------------------------------- */
 
 /* What the operators of a core do with drives of a device that provides bp.media/1; a medium is
- * changed with th_attach() and th_detach(). What media_host.tray_moved tells is an event (th_event):
- * DEVICE_TRAY_MOVED with {"id", "drive", "tray-open"}. -EOPNOTSUPP: no such table or member. */
+ * changed with th_attach() and th_detach(). What media_host.tray_moved tells is an event
+ * (th_event): DEVICE_TRAY_MOVED with {"id", "drive", "tray-open"}. -EOPNOTSUPP: no such table or
+ * member. */
 int32_t th_drive(struct bp_instance *instance, uint32_t index, struct bp_media_drive *drive);
 int32_t th_tray_open(struct bp_instance *instance, uint32_t index, uint32_t flags);
 int32_t th_tray_close(struct bp_instance *instance, uint32_t index);
@@ -303,6 +304,47 @@ const uint32_t *th_char_parameters(struct th_char *tty);
 /* Whether a client is connected. */
 int th_char_connected(struct th_char *tty);
 
+/* --- a fake net backend ---------------------------------------------------------------------- */
+
+struct th_net;
+
+/* A frame that was sent or received. */
+struct th_net_frame {
+    uint8_t *data; /* length bytes */
+    uint32_t length;
+    uint32_t queue;
+    struct bp_net_offload offload;
+};
+
+/* Link up, one queue, no offloads. */
+struct th_net *th_net_new(struct th_host *th, const char *id);
+/* Change anything before the machine or with an event. */
+struct bp_net_info *th_net_info(struct th_net *net);
+/* BP_NET_EVENT_...; delivered by th_run(). */
+void th_net_send_event(struct th_net *net, uint32_t event);
+/* What the device sent, in order; valid until the next frame. */
+const struct th_net_frame *th_net_sent(struct th_net *net, uint32_t *count);
+void th_net_clear(struct th_net *net);
+/* Calls of transmit() so far: how well frames are batched. */
+uint32_t th_net_transmits(struct th_net *net);
+/* Frames it takes before it says "no more"; UINT32_MAX (default): endless. Giving room calls
+ * writable() on the next run if a transmit came short. */
+void th_net_set_room(struct th_net *net, uint32_t frames);
+/* hold 1: frames are taken but not done until th_net_release() (which runs the host). */
+void th_net_hold(struct th_net *net, int hold);
+void th_net_release(struct th_net *net, uint32_t queue, uint32_t count);
+/* A frame for the device, delivered by th_run() when its queue is open and has buffers; offload:
+ * NULL: none. */
+void th_net_deliver(struct th_net *net, uint32_t queue, const void *data, uint32_t length,
+                    const struct bp_net_offload *offload);
+/* Frames not delivered yet, and dropped for want of a buffer that is large enough. */
+uint32_t th_net_pending(struct th_net *net);
+uint32_t th_net_dropped(struct th_net *net);
+/* The last set_features(); posted buffers; whether a queue is open and enabled. */
+uint32_t th_net_features(struct th_net *net);
+uint32_t th_net_posted(struct th_net *net, uint32_t queue);
+int th_net_open(struct th_net *net, uint32_t queue);
+
 /* --- driving a block backend ----------------------------------------------------------------- */
 
 /* A queue on a plugin's bp.block/1. */
@@ -349,6 +391,35 @@ uint32_t th_line_writables(const struct th_line *line);
 uint32_t th_line_events(const struct th_line *line, uint32_t event);
 /* Runs until an event of this kind came `count` times. */
 int th_line_wait_event(struct th_line *line, uint32_t event, uint32_t count, uint32_t timeout_ms);
+
+/* --- driving a net backend ------------------------------------------------------------------- */
+
+/* A queue on a plugin's bp.net/1. */
+struct th_wire;
+
+/* flags: BP_NET_QUEUE_...; returns NULL and sets th_status() on failure. Posts no buffer. */
+struct th_wire *th_wire_open(struct bp_instance *backend, uint32_t index, uint32_t flags);
+void th_wire_close(struct th_wire *wire);
+void th_wire_flush(struct th_wire *wire);
+/* Posts buffers, once; each is posted again when it was filled, unless th_wire_post_again(0); with
+ * 1 those that are not posted are. */
+void th_wire_post(struct th_wire *wire, uint32_t count, uint32_t length, uint32_t headroom);
+void th_wire_post_again(struct th_wire *wire, int again);
+/* Sends a copy. offload: NULL: none. Returns transmit()'s result. */
+int32_t th_wire_send(struct th_wire *wire, const void *data, uint32_t length,
+                     const struct bp_net_offload *offload);
+/* Frames received so far; valid until the next one. */
+const struct th_net_frame *th_wire_frames(const struct th_wire *wire, uint32_t *count);
+void th_wire_clear(struct th_wire *wire);
+/* Runs until that many frames are there. Returns non-zero if they are. */
+int th_wire_wait(struct th_wire *wire, uint32_t frames, uint32_t timeout_ms);
+/* Runs until an event of this kind came `count` times. */
+int th_wire_wait_event(struct th_wire *wire, uint32_t event, uint32_t count, uint32_t timeout_ms);
+/* Calls of writable(); frames taken and not done. */
+uint32_t th_wire_writables(const struct th_wire *wire);
+uint32_t th_wire_in_flight(const struct th_wire *wire);
+int32_t th_wire_set_features(struct th_wire *wire, uint32_t features);
+uint32_t th_wire_info_flags(const struct th_wire *wire);
 
 #ifdef __cplusplus
 }
