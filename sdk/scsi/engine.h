@@ -118,6 +118,8 @@ void io_advance(struct bp_scsi_task *task);
 uint32_t io_bounce(struct bp_scsi_task *task) BP_MUST_CHECK;
 /* Gives up bounce buffer and place in queues. */
 void io_release(struct bp_scsi_task *task);
+/* A task without a window that a retry makes go on. */
+void task_hold_restored(struct bp_scsi_task *task);
 /* Takes the window's next bytes out of its array of pieces. */
 void io_consume(struct bp_scsi_task *task, uint64_t bytes);
 /* Asks the backend about its medium. */
@@ -152,6 +154,8 @@ void scsi_mode_sense(struct bp_scsi_task *task);
 void scsi_mode_select(struct bp_scsi_task *task);
 void scsi_mode_selected(struct bp_scsi_task *task);
 void scsi_mode_reset(struct bp_scsi_unit *unit);
+/* The operator, the backend or SWP. */
+uint32_t scsi_write_protected(const struct bp_scsi_unit *unit);
 void scsi_synchronize(struct bp_scsi_task *task);
 void scsi_synchronize_advance(struct bp_scsi_task *task);
 void scsi_report_opcodes(struct bp_scsi_task *task);

@@ -119,6 +119,13 @@ hold(struct bp_scsi_task *task)
     unit->held_last = task;
 }
 
+void
+task_hold_restored(struct bp_scsi_task *task)
+{
+    task->restored = 1;
+    hold(task);
+}
+
 static void
 submit(struct bp_scsi_task *task)
 {

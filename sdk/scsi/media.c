@@ -4,14 +4,12 @@
  * An initiator learns of another medium in two steps, as from a real drive: NOT READY, medium not
  * present, and then UNIT ATTENTION 28h. Whoever did not ask while there was none is told so
  * afterwards (nexus->change). */
-#include "engine.h"
+#include "mmc.h"
 
 #include <string.h>
 
 #define CHANGE_SEEN 1u /* was told that there is no medium */
 #define CHANGE_OWED 2u /* must be told so, although there is one again */
-
-#define SPEED_MAX 21600u /* kB/s, DVD 16x */
 
 static uint32_t
 is_cd(const struct bp_scsi_unit *unit)
@@ -34,7 +32,7 @@ bp_scsi_unit_init(struct bp_scsi_unit *unit, const struct bp_scsi_unit_args *arg
         unit->identity.flags |= BP_SCSI_REMOVABLE;
     }
     unit->saved_write_cache = 1;
-    unit->read_speed = SPEED_MAX;
+    unit->read_speed = MMC_SPEED_MAX;
     scsi_mode_reset(unit);
 }
 
@@ -80,7 +78,8 @@ bp_scsi_unit_reset(struct bp_scsi_unit *unit, uint16_t code)
     unit->media_event = 0;
     unit->operational = 0;
     unit->power_event = 0;
-    unit->read_speed = SPEED_MAX;
+    unit->power_state = 0;
+    unit->read_speed = MMC_SPEED_MAX;
     for (struct bp_scsi_nexus *nexus = unit->nexuses; nexus != NULL; nexus = nexus->next) {
         bp_scsi_nexus_reset(nexus);
         nexus_forget(nexus, 1);
@@ -133,6 +132,7 @@ static void
 arrived(struct bp_scsi_unit *unit)
 {
     unit->media_event = 2; /* new medium */
+    unit->operational = 1; /* another profile */
     unit->spun_down = 0;
     unit->stopped = 0;
     for (struct bp_scsi_nexus *nexus = unit->nexuses; nexus != NULL; nexus = nexus->next) {
@@ -153,6 +153,7 @@ static void
 left(struct bp_scsi_unit *unit, const struct bp_scsi_nexus *by)
 {
     unit->media_event = 3; /* medium removal */
+    unit->operational = 1;
     unit->eject_request = 0;
     for (struct bp_scsi_nexus *nexus = unit->nexuses; nexus != NULL; nexus = nexus->next) {
         nexus->change = nexus == by ? CHANGE_SEEN : 0;

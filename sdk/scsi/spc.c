@@ -229,3 +229,10 @@ scsi_synchronize(struct bp_scsi_task *task)
     }
     task_steps(task);
 }
+
+uint32_t
+scsi_write_protected(const struct bp_scsi_unit *unit)
+{
+    return unit->identity.read_only || unit->software_protect ||
+           (unit->block_flags & BP_BLOCK_READONLY) != 0;
+}

@@ -287,11 +287,11 @@ struct bp_scsi_unit {
     uint32_t media_event;   /* GET EVENT STATUS NOTIFICATION, media class, pending */
     uint32_t operational;   /* likewise: operational change */
     uint32_t power_event;
-    uint32_t read_speed; /* kB/s as SET CD SPEED left it */
-    uint32_t subchannel_count;
+    uint32_t power_state; /* 0 or 1 active, 2 idle, 3 standby, 4 sleep */
+    uint32_t read_speed;  /* kB/s as SET CD SPEED left it */
     /* mode parameters: current, saved (disks) */
-    uint8_t recovery[2][10]; /* page 01 */
-    uint8_t write_cache;     /* page 08, WCE */
+    uint8_t recovery[10]; /* page 01 */
+    uint8_t write_cache;  /* page 08, WCE */
     uint8_t saved_write_cache;
     uint8_t read_cache_off; /* RCD */
     uint8_t saved_read_cache_off;
@@ -299,7 +299,8 @@ struct bp_scsi_unit {
     uint8_t saved_descriptor_sense;
     uint8_t software_protect; /* SWP */
     uint8_t saved_software_protect;
-    uint8_t audio[4]; /* page 0E: channel selection and volume */
+    uint8_t audio[4];  /* page 0E: channel selection and volume */
+    uint8_t power[10]; /* page 1A from byte 2 on */
     uint8_t inactivity;
     uint8_t stopped; /* disks: START STOP UNIT */
 };

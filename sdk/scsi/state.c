@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Units, nexuses and tasks as records: one record of the transport's, in which records of the
+ * engine's follow each other. Tags: unit 001-0FF, nexus 100-1FF (repeated, in order), task 200-2FF.
+ */
+#include "engine.h"
+
+#include <backplane/sdk/state.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TAG_NEXUS 0x100u /* begins a nexus */
+#define TAG_PAGE  0x2ffu
+
+#define U(tag, member, max) BP_STATE_FIELD(tag, struct bp_scsi_unit, member, 0, max)
+#define UA(tag, member)     BP_STATE_ARRAY(tag, struct bp_scsi_unit, member, 0)
+#define N(tag, member, max) BP_STATE_FIELD(tag, struct bp_scsi_nexus, member, 0, max)
+#define NA(tag, member)     BP_STATE_ARRAY(tag, struct bp_scsi_nexus, member, 0)
+#define T(tag, member, max) BP_STATE_FIELD(tag, struct bp_scsi_task, member, BP_FIELD_REQUIRED, max)
+#define TA(tag, member)     BP_STATE_ARRAY(tag, struct bp_scsi_task, member, BP_FIELD_REQUIRED)
+
+static const struct bp_state_field unit_fields[] = {
+    U(0x01, tray_open, 1),
+    U(0x02, spun_down, 1),
+    U(0x03, eject_request, 1),
+    U(0x04, media_event, 4),
+    U(0x05, operational, 1),
+    U(0x06, power_event, 1),
+    U(0x07, power_state, 4),
+    U(0x08, read_speed, 0),
+    UA(0x09, recovery),
+    UA(0x0a, audio),
+    UA(0x0b, power),
+    U(0x0c, inactivity, 15),
+    U(0x10, write_cache, 1),
+    U(0x11, saved_write_cache, 1),
+    U(0x12, read_cache_off, 1),
+    U(0x13, saved_read_cache_off, 1),
+    U(0x14, descriptor_sense, 1),
+    U(0x15, saved_descriptor_sense, 1),
+    U(0x16, software_protect, 1),
+    U(0x17, saved_software_protect, 1),
+    U(0x18, stopped, 1),
+};
+
+static const struct bp_state_field nexus_fields[] = {
+    N(0x101, prevented, 3),
+    N(0x102, change, 2),
+    N(0x103, attention_count, BP_SCSI_ATTENTIONS),
+    NA(0x104, attentions),
+    N(0x105, kept.key, 15),
+    N(0x106, kept.flags, 0),
+    N(0x107, kept.code, 0),
+    N(0x108, kept.field, 0),
+    N(0x109, kept.bit, 7),
+    N(0x10a, kept.information, 0),
+    N(0x10b, kept_attention, 1),
+};
+
+static const struct bp_state_field task_fields[] = {
+    TA(0x201, cdb),
+    T(0x202, cdb_length, BP_SCSI_CDB_BYTES),
+    T(0x203, tag, 0),
+    T(0x204, state, BP_SCSI_WAIT),
+    T(0x205, direction, BP_SCSI_OUT),
+    T(0x206, grain, 4096),
+    T(0x207, wanted, 0),
+    T(0x208, length, 0),
+    T(0x209, moved, 0),
+    T(0x20a, kind, KINDS - 1),
+    T(0x20b, flags, 0),
+    T(0x20c, phase, 0),
+    T(0x20d, lba, 0),
+    T(0x20e, blocks, 0),
+    T(0x20f, done_blocks, 0),
+    TA(0x210, detail),
+};
+
+/* Where nested records go: first only counted, then written. */
+struct nested {
+    struct bp_state_sink sink; /* first member: put() casts */
+    uint8_t *data;
+    uint64_t length;
+};
+
+static int32_t
+nested_put(const struct bp_state_sink *sink, uint32_t tag, const void *data, uint64_t length)
+{
+    /* the sink is part of a struct nested that is not const */
+    struct nested *nested = (struct nested *)(uintptr_t)sink;
+    uint64_t padded = (length + 7) & ~UINT64_C(7);
+
+    if (nested->data != NULL) {
+        uint8_t *to = nested->data + nested->length;
+
+        memset(to, 0, 8 + padded);
+        bp_store_le(to, 2, tag);
+        bp_store_le(to + 4, 4, length);
+        if (length != 0) {
+            memcpy(to + 8, data, length);
+        }
+    }
+    nested->length += 8 + padded;
+    return 0;
+}
+
+static int32_t
+write_unit(const struct bp_scsi_unit *unit, const struct bp_state_sink *sink)
+{
+    int32_t r = bp_state_save(unit_fields, BP_ARRAY_LENGTH(unit_fields), unit, sink);
+
+    for (const struct bp_scsi_nexus *nexus = unit->nexuses; nexus != NULL && r == 0;
+         nexus = nexus->next) {
+        r = sink->put(sink, TAG_NEXUS, NULL, 0);
+        if (r == 0) {
+            r = bp_state_save(nexus_fields, BP_ARRAY_LENGTH(nexus_fields), nexus, sink);
+        }
+    }
+    return r;
+}
+
+static int32_t
+write_task(const struct bp_scsi_task *task, const struct bp_state_sink *sink)
+{
+    int32_t r = bp_state_save(task_fields, BP_ARRAY_LENGTH(task_fields), task, sink);
+
+    if (r == 0 && (task->kind == KIND_PAGE_IN || task->kind == KIND_PAGE_OUT)) {
+        r = sink->put(sink, TAG_PAGE, task->page, task->length);
+    }
+    return r;
+}
+
+/* Makes one record of what write() puts. */
+static int32_t
+put_nested(const struct bp_state_sink *sink, uint32_t tag, const struct bp_scsi_unit *unit,
+           const struct bp_scsi_task *task)
+{
+    struct nested nested = {.sink = {.size = sizeof(nested.sink), .put = nested_put}};
+    uint8_t *data;
+    int32_t r;
+
+    r = unit != NULL ? write_unit(unit, &nested.sink) : write_task(task, &nested.sink);
+    if (r != 0) {
+        return r;
+    }
+    data = malloc(nested.length);
+    if (data == NULL) {
+        return -ENOMEM;
+    }
+    nested.data = data;
+    nested.length = 0;
+    r = unit != NULL ? write_unit(unit, &nested.sink) : write_task(task, &nested.sink);
+    if (r == 0) {
+        r = sink->put(sink, tag, data, nested.length);
+    }
+    free(data);
+    return r;
+}
+
+int32_t
+bp_scsi_unit_save(const struct bp_scsi_unit *unit, const struct bp_state_sink *sink, uint32_t tag)
+{
+    return put_nested(sink, tag, unit, NULL);
+}
+
+int32_t
+bp_scsi_task_save(const struct bp_scsi_task *task, const struct bp_state_sink *sink, uint32_t tag)
+{
+    return put_nested(sink, tag, NULL, task);
+}
+
+/* --- units -------------------------------------------------------------------------------------
+ */
+
+/* Walks a unit's records; with apply they are taken over. */
+static int32_t
+read_unit(const struct bp_scsi_unit *unit, struct bp_scsi_unit *apply, const void *data,
+          uint64_t length)
+{
+    struct bp_scsi_nexus *nexus = NULL;
+    uint32_t begun = 0;
+    struct bp_state_reader reader;
+    struct bp_state_record record;
+    int32_t r;
+
+    bp_state_reader_init(&reader, data, length);
+    while ((r = bp_state_next(&reader, &record)) == 1) {
+        int32_t known = bp_state_check_record(unit_fields, BP_ARRAY_LENGTH(unit_fields), &record);
+
+        if (known == 0) {
+            known = bp_state_check_record(nexus_fields, BP_ARRAY_LENGTH(nexus_fields), &record);
+        }
+        if (known < 0) {
+            return known;
+        }
+        if (record.tag == TAG_NEXUS) {
+            nexus = begun ? (nexus != NULL ? nexus->next : NULL) : unit->nexuses;
+            begun = 1;
+            if (nexus == NULL) {
+                return -EINVAL; /* more initiators than there are */
+            }
+        } else if (known == 0 && (record.tag & BP_STATE_MUST)) {
+            return -EPROTO;
+        } else if (record.tag > TAG_NEXUS && nexus == NULL) {
+            return -EINVAL;
+        } else if (apply != NULL && record.tag < TAG_NEXUS) {
+            (void)bp_state_take_record(unit_fields, BP_ARRAY_LENGTH(unit_fields), apply, &record);
+        } else if (apply != NULL) {
+            (void)bp_state_take_record(nexus_fields, BP_ARRAY_LENGTH(nexus_fields), nexus, &record);
+        }
+    }
+    return r;
+}
+
+int32_t
+bp_scsi_unit_check(const struct bp_scsi_unit *unit, const void *data, uint64_t length)
+{
+    return read_unit(unit, NULL, data, length);
+}
+
+int32_t
+bp_scsi_unit_restore(struct bp_scsi_unit *unit, const void *data, uint64_t length)
+{
+    int32_t r = read_unit(unit, NULL, data, length);
+
+    return r != 0 ? r : read_unit(unit, unit, data, length);
+}
+
+/* --- tasks -------------------------------------------------------------------------------------
+ */
+
+/* What the fields must be to each other: the state may come from anywhere. */
+static int32_t
+check_task(const struct bp_scsi_unit *unit, const struct bp_scsi_task *task, uint64_t page)
+{
+    uint32_t paged = task->kind == KIND_PAGE_IN || task->kind == KIND_PAGE_OUT;
+    uint64_t unit_bytes = task->kind == KIND_BOUNCE ? task->detail[0] : unit->block_size;
+
+    if (task->command == NULL || task->state == BP_SCSI_IDLE || task->kind == KIND_NONE ||
+        task->moved > task->length ||
+        (task->state != BP_SCSI_WAIT && task->moved == task->length) ||
+        (task->state != BP_SCSI_WAIT && task->state != task->direction)) {
+        return -EINVAL;
+    }
+    if (paged) {
+        return task->length <= BP_SCSI_PAGE_BYTES && page == task->length && task->grain == 1 &&
+                       (task->kind == KIND_PAGE_IN || task->command->advance != NULL)
+                   ? 0
+                   : -EINVAL;
+    }
+    if (task->kind != KIND_READ && task->kind != KIND_WRITE && task->command->advance == NULL) {
+        return -EINVAL;
+    }
+    if (task->kind == KIND_STEPS || task->kind == KIND_BUFFER) {
+        return task->length <= BP_SCSI_ARENA_BYTES ? 0 : -EINVAL;
+    }
+    /* an address range that a start() could have let through, on a medium that may be another */
+    if (task->grain == 0 || unit_bytes == 0 || task->blocks > UINT32_MAX ||
+        task->lba > UINT64_MAX / 2 / unit_bytes || task->length != task->blocks * unit_bytes ||
+        task->moved % task->grain != 0 ||
+        (task->kind != KIND_BOUNCE && task->grain != unit_bytes)) {
+        return -EINVAL;
+    }
+    return 0;
+}
+
+/* Reads the records into a task whose nexus is set; its page is filled if there is one. */
+static int32_t
+read_task(const struct bp_scsi_unit *unit, struct bp_scsi_task *task, const void *data,
+          uint64_t length)
+{
+    struct bp_state_reader reader;
+    struct bp_state_record record;
+    uint64_t page = 0;
+    int32_t r;
+
+    r = bp_state_validate(task_fields, BP_ARRAY_LENGTH(task_fields), data, length);
+    if (r != 0) {
+        return r;
+    }
+    bp_state_reader_init(&reader, data, length);
+    while ((r = bp_state_next(&reader, &record)) == 1) {
+        if (record.tag == TAG_PAGE && record.length <= BP_SCSI_PAGE_BYTES) {
+            page = record.length;
+            if (task->page != NULL) {
+                memcpy(task->page, record.data, record.length);
+            }
+        } else {
+            (void)bp_state_take_record(task_fields, BP_ARRAY_LENGTH(task_fields), task, &record);
+        }
+    }
+    if (r != 0) {
+        return r;
+    }
+    task->command = scsi_find_command(unit, task->cdb);
+    return check_task(unit, task, page);
+}
+
+int32_t
+bp_scsi_task_check(const struct bp_scsi_unit *unit, const void *data, uint64_t length)
+{
+    struct bp_scsi_task scratch = {0};
+
+    return read_task(unit, &scratch, data, length);
+}
+
+int32_t
+bp_scsi_task_restore(struct bp_scsi_task *task, const void *data, uint64_t length)
+{
+    struct bp_scsi_unit *unit = task_unit(task);
+    int32_t r = bp_scsi_task_check(unit, data, length);
+
+    if (r != 0) {
+        return r;
+    }
+    (void)read_task(unit, task, data, length);
+    /* a window that was under way is given again, and so is what was in the bounce buffer; a step
+     * whose request had not ended is taken again from its beginning */
+    task->window = task->window_done = 0;
+    task->phase = 0;
+    task->moved = task->kind == KIND_BUFFER ? 0 : task->moved;
+    if (task->state == BP_SCSI_WAIT && task->moved < task->length) {
+        task->state = task->direction;
+    }
+    if (task->state == BP_SCSI_WAIT) {
+        task_hold_restored(task);
+    }
+    return 0;
+}
