@@ -77,6 +77,7 @@
 #define BLK_RANGE_BYTES  16u /* of a discard, write-zeroes or erase */
 #define BLK_RANGE_UNMAP  1u
 #define BLK_MAX_RANGES   16u
+#define BLK_ZEROES_BYTES 65536u
 
 /* Error policy. The order is that of the options' choices. */
 #define BLK_ON_ERROR_REPORT 0u
@@ -109,17 +110,18 @@ struct blk_options {
 /* One request's progress; in its chain. */
 struct blk_request {
     struct bp_virtio_chain *chain;
-    uint32_t type;       /* BLK_T_... */
-    uint32_t op;         /* of the step in flight */
-    uint64_t sector;     /* IN, OUT: where it starts */
-    uint64_t offset;     /* bytes, of the step in flight */
-    uint64_t length;     /* bytes, of the step in flight */
-    uint64_t end;        /* bytes: where the transfer or the range ends */
-    uint64_t data_bytes; /* of IN */
+    uint32_t type;        /* BLK_T_... */
+    uint32_t op;          /* of the step in flight */
+    uint64_t sector;      /* IN, OUT: where it starts */
+    uint64_t offset;      /* bytes, of the step in flight */
+    uint64_t length;      /* bytes, of the step in flight */
+    uint64_t end;         /* bytes: where the transfer or the range ends */
+    uint64_t data_bytes;  /* of IN */
     struct bp_iovec *iov; /* data that is left */
     uint32_t iov_count;
-    uint32_t step_iov;    /* pieces of the step in flight */
-    uint64_t cut;         /* bytes of the step's last piece that are the next step's */
+    uint32_t step_iov;      /* pieces of the step in flight */
+    uint64_t cut;           /* bytes of the step's last piece that are the next step's */
+    struct bp_iovec erase;  /* the last piece of an erased range */
     uint32_t range, ranges; /* DISCARD, WRITE_ZEROES, SECURE_ERASE */
     uint32_t range_flags;
     uint8_t *status; /* the last byte to write */
@@ -146,15 +148,22 @@ struct blk {
     uint32_t max_iov;
     uint64_t max_transfer; /* bytes */
     uint64_t max_discard;  /* bytes */
-    uint8_t can_fua;
-    uint8_t volatile_cache; /* the backend's writes are, until a flush */
+    uint64_t max_zeroes;   /* bytes */
+    uint32_t info_flags;   /* BP_BLOCK_... */
+    uint32_t physical_size;
+    uint32_t opt_io_size;
+    uint32_t discard_granularity;
+    uint32_t logical_size; /* bytes: of a block as the guest sees it */
+    uint8_t readonly;
     _Atomic(uint8_t) writeback; /* the guest's writes may be */
     _Atomic(uint64_t) capacity; /* sectors */
-    uint8_t *zeroes;            /* arena, for SECURE_ERASE */
+    uint8_t *zeroes;            /* arena, BLK_ZEROES_BYTES; for SECURE_ERASE */
+    struct bp_iovec *zero_iov;  /* max_iov times zeroes */
     struct blk_queue queues[BLK_MAX_QUEUES];
 };
 
-/* --- blk_request.c ----------------------------------------------------------------------------- */
+/* --- blk_request.c -----------------------------------------------------------------------------
+ */
 
 /* bp_virtio_ops. */
 void blk_run(void *device, struct bp_virtqueue *ring);
@@ -162,20 +171,32 @@ void blk_retry(void *device, struct bp_virtqueue *ring);
 /* bp_block_client.complete. */
 void blk_complete(void *opaque, const struct bp_block_completion *completions, uint32_t count);
 
-/* --- blk_step.c -------------------------------------------------------------------------------- */
+/* --- blk_step.c --------------------------------------------------------------------------------
+ */
 
-/* Reads and checks a chain. Returns 0: the first step may be made, or 1 + BLK_S_...: it is over. */
+/* The status is still to come: blk_begin() lets the request go on. */
+#define BLK_S_GO_ON 0x100u
+/* The chain is no request; the device is broken. */
+#define BLK_S_BROKEN 0x101u
+
+/* Reads and checks a chain. Returns BLK_S_... */
 uint32_t blk_begin(struct blk *blk, struct blk_request *request);
-/* Makes the next step; 0 if none is left. */
-uint32_t blk_next_step(struct blk *blk, struct blk_request *request,
-                       struct bp_block_request *step);
+/* Makes the next step. Returns BLK_S_GO_ON: it is in *step; BLK_S_OK: none is left; or how the
+ * request ends. */
+uint32_t blk_next_step(struct blk *blk, struct blk_request *request, struct bp_block_request *step);
+/* The step in flight is done. */
+void blk_step_done(struct blk_request *request);
+/* What of the data has not been read becomes zeroes. */
+void blk_zero_rest(struct blk_request *request);
 
-/* --- blk_policy.c ------------------------------------------------------------------------------ */
+/* --- blk_policy.c ------------------------------------------------------------------------------
+ */
 
 /* What the policy makes of a failure: BLK_ON_ERROR_REPORT, _IGNORE or _STOP (events sent). */
 uint32_t blk_decide(struct blk *blk, const struct blk_request *request, int32_t status);
 
-/* --- blk_config.c ------------------------------------------------------------------------------ */
+/* --- blk_config.c ------------------------------------------------------------------------------
+ */
 
 /* Asks the backend what it is like. 0, -ENOMEDIUM, -EINVAL: cannot be a disk. */
 int32_t blk_learn(struct blk *blk) BP_MUST_CHECK;
@@ -188,7 +209,8 @@ int32_t blk_features(void *device, uint64_t features);
 void blk_config_write(void *device, uint32_t offset, uint32_t width, uint64_t value);
 void blk_reset_config(void *device);
 
-/* --- blk_options.c ----------------------------------------------------------------------------- */
+/* --- blk_options.c -----------------------------------------------------------------------------
+ */
 
 extern const struct bp_prop blk_props[];
 

@@ -10,10 +10,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define VIRTIO_NO_VECTOR   0xffffu
-#define VIRTIO_LEGACY_SIZE 256u /* most entries of a legacy driver's queue: SeaBIOS takes no more  \
-                                 */
-#define VIRTIO_PAGE_SHIFT 12u   /* legacy rings are addressed and aligned by pages of 4096 bytes */
+#define VIRTIO_NO_VECTOR 0xffffu
+#define VIRTIO_LEGACY_SIZE                                                                         \
+    256u                      /* most entries of a legacy driver's queue: SeaBIOS takes no more    \
+                               */
+#define VIRTIO_PAGE_SHIFT 12u /* legacy rings are addressed and aligned by pages of 4096 bytes */
 
 #define VIRTIO_INTERFACE_TRANSITIONAL 0u
 #define VIRTIO_INTERFACE_MODERN       1u

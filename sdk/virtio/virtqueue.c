@@ -494,6 +494,18 @@ bp_virtqueue_next_held(struct bp_virtqueue *queue)
 }
 
 uint32_t
+bp_virtqueue_held(const struct bp_virtqueue *queue)
+{
+    return queue->held;
+}
+
+uint32_t
+bp_virtqueue_stale(const struct bp_virtio_chain *chain)
+{
+    return chain->epoch != chain->queue->epoch;
+}
+
+uint32_t
 bp_virtqueue_index(const struct bp_virtqueue *queue)
 {
     return queue->index;

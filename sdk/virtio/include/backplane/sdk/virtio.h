@@ -34,7 +34,8 @@
 extern "C" {
 #endif
 
-/* --- numbers of the specification -------------------------------------------------------------- */
+/* --- numbers of the specification --------------------------------------------------------------
+ */
 
 #define BP_VIRTIO_VENDOR_ID 0x1af4u
 
@@ -68,7 +69,8 @@ extern "C" {
 #define BP_VIRTIO_MAX_QUEUES     1024u
 #define BP_VIRTIO_MAX_CONFIG     256u
 
-/* --- a device ---------------------------------------------------------------------------------- */
+/* --- a device ----------------------------------------------------------------------------------
+ */
 
 struct bp_virtio;
 struct bp_virtqueue;
@@ -83,7 +85,7 @@ struct bp_virtio_piece {
  * push(). */
 struct bp_virtio_chain {
     struct bp_virtqueue *queue;
-    void *request;        /* args.request_size bytes of the device's, zeroed by pop() */
+    void *request; /* args.request_size bytes of the device's, zeroed by pop() */
     /* out_count pieces to read, then in_count pieces to write. The device may shorten and move
      * them; bp_virtqueue_hold() puts them back. */
     struct bp_iovec *iov;
@@ -238,7 +240,8 @@ int32_t bp_virtio_restore(struct bp_virtio *virtio, const void *data,
                           uint64_t length) BP_MUST_CHECK;
 int32_t bp_virtio_after_restore(struct bp_virtio *virtio) BP_MUST_CHECK;
 
-/* --- queues ------------------------------------------------------------------------------------ */
+/* --- queues ------------------------------------------------------------------------------------
+ */
 
 struct bp_virtqueue *bp_virtio_queue(struct bp_virtio *virtio, uint32_t index);
 uint32_t bp_virtqueue_index(const struct bp_virtqueue *queue);
@@ -264,6 +267,10 @@ void bp_virtqueue_push(struct bp_virtio_chain *chain, uint32_t written);
 void bp_virtqueue_hold(struct bp_virtio_chain *chain);
 /* The oldest held chain, now the device's again; NULL if there is none. [queue] */
 struct bp_virtio_chain *bp_virtqueue_next_held(struct bp_virtqueue *queue);
+/* How many there are. [queue] */
+uint32_t bp_virtqueue_held(const struct bp_virtqueue *queue);
+/* Whether the driver took the queue back since the chain was popped. [queue] */
+uint32_t bp_virtqueue_stale(const struct bp_virtio_chain *chain);
 /* Within run: do not call it again for new chains until bp_virtqueue_kick(). [queue] */
 void bp_virtqueue_wait(struct bp_virtqueue *queue);
 /* Sees to it that run is called soon. [any] */
