@@ -184,7 +184,7 @@ check_direct_boot(const Node *boot, ErrorList *errors)
 static void
 fill_firmware(Node *boot)
 {
-    if (boot == NULL || node_child(boot, "kernel") != NULL ||
+    if (boot == NULL || boot->type != BP_NODE_GROUP || node_child(boot, "kernel") != NULL ||
         node_child(boot, "firmware") != NULL) {
         return;
     }
