@@ -3,6 +3,8 @@
 #include "plugin/args.h"
 #include "plugin/instance.h"
 
+#include "base/fd.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -37,13 +39,25 @@ core_host_quiesced(Instance *instance, int32_t status)
     services->quiesced(services->opaque, instance->id, status);
 }
 
+/* A named pipe without another end would hold the control thread; whoever asked for a file looks at
+ * what it got, and says so. */
+static int
+open_without_waiting(const char *path, int flags)
+{
+    autofd int fd = open(path, flags | O_NONBLOCK, 0666);
+
+    if (fd < 0) {
+        return -errno;
+    }
+    return fcntl(fd, F_SETFL, flags & (O_APPEND | O_DIRECT)) == 0 ? fd_steal(&fd) : -errno;
+}
+
 static int32_t
 core_host_open(Instance *instance, const char *path, uint32_t open_flags)
 {
     const uint32_t known = BP_OPEN_READ | BP_OPEN_WRITE | BP_OPEN_CREATE | BP_OPEN_TRUNC |
                            BP_OPEN_DIRECT | BP_OPEN_DSYNC | BP_OPEN_APPEND;
     int flags = O_CLOEXEC | O_NOCTTY;
-    int fd;
 
     if (path == NULL || (open_flags & ~known) != 0 ||
         (open_flags & (BP_OPEN_READ | BP_OPEN_WRITE)) == 0) {
@@ -57,8 +71,7 @@ core_host_open(Instance *instance, const char *path, uint32_t open_flags)
     flags |= (open_flags & BP_OPEN_DIRECT) != 0 ? O_DIRECT : 0;
     flags |= (open_flags & BP_OPEN_DSYNC) != 0 ? O_DSYNC : 0;
     flags |= (open_flags & BP_OPEN_APPEND) != 0 ? O_APPEND : 0;
-    fd = open(path, flags, 0666);
-    return fd >= 0 ? fd : -errno;
+    return open_without_waiting(path, flags);
 }
 
 /* The cells that describe devices, in every PC since the AT, and firmware's flags for starting from

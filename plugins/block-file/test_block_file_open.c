@@ -56,6 +56,10 @@ test_what_cannot_be_an_image_is_refused_with_the_cure(void **state)
     assert_refused("/tmp", "", -EISDIR, "is a directory");
     assert_refused("/tmp", "readonly = true;", -EISDIR, "is a directory");
     assert_refused("/dev/null", "", -EINVAL, "neither a regular file nor a block device");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_refused(path, "", -EINVAL, "neither a regular file nor a block device");
+    assert_refused(path, "readonly = true;", -EINVAL, "neither a regular file");
+    assert_int_equal(unlink(path), 0);
     rig_make_file(path, 0);
     assert_refused(path, "", -EINVAL, "is empty: give it a size");
     assert_refused(path, "create = \"1M\";", -EINVAL, "is empty");

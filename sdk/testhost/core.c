@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct th_log_line {
     struct th_log_line *next;
@@ -241,7 +242,12 @@ core_open(struct bp_instance *instance, const char *path, uint32_t open_flags)
         (open_flags & BP_OPEN_CREATE ? O_CREAT : 0) | (open_flags & BP_OPEN_TRUNC ? O_TRUNC : 0) |
         (open_flags & BP_OPEN_DIRECT ? O_DIRECT : 0) | (open_flags & BP_OPEN_DSYNC ? O_DSYNC : 0) |
         (open_flags & BP_OPEN_APPEND ? O_APPEND : 0);
-    fd = open(path, flags, 0666);
+    fd = open(path, flags | O_NONBLOCK, 0666);
+    if (fd >= 0 && fcntl(fd, F_SETFL, flags & (O_APPEND | O_DIRECT)) != 0) {
+        int error = errno;
+        close(fd);
+        return -error;
+    }
     return fd < 0 ? -errno : fd;
 }
 

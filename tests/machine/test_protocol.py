@@ -33,6 +33,20 @@ def test_it_says_its_byte_order(directory):
         equal(m.raw("endianness"), "OK little", "endianness")
 
 
+def test_a_pipe_in_place_of_an_image_is_refused_at_once(directory):
+    pipe = os.path.join(directory, "pipe")
+    os.mkfifo(pipe)
+    description = os.path.join(directory, "pipe.cfg")
+    with open(description, "w", encoding="utf-8") as stream:
+        stream.write("""machine = { memory = "16M"; };
+            backends = { disk = { plugin = "block-file"; path = "pipe"; }; };
+            devices = { ide0 = { plugin = "ide"; drives = ( { channel = 0; unit = 0; disk = "disk"; } ); }; };""")
+    done = subprocess.run([PROGRAM, "run", "--test-socket=" + os.path.join(directory, "socket"),
+                           description], capture_output=True, text=True, timeout=30, check=False)
+    equal(done.returncode, 2, "exit status")
+    check("is neither a regular file nor a block device" in done.stderr, done.stderr)
+
+
 def test_numbers_come_in_every_notation_of_c(directory):
     with machine(directory) as m:
         for port in ("0x402", "1026", "02002"):

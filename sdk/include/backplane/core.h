@@ -55,7 +55,8 @@ struct bp_core_host {
      * [any] */
     void (*quiesced)(struct bp_instance *instance, int32_t status);
     /* Opens a file through the core, so that a sandboxed instance needs no path. Close-on-exec; the
-     * descriptor is the plugin's to close.
+     * descriptor is the plugin's to close. Does not wait for the other end of a named pipe: look
+     * with fstat(2) whether it is a file.
      * path: absolute, as config.get_str gives it. open_flags: BP_OPEN_...
      * Returns the descriptor.
      * [control] the negative errno of open(2). */
