@@ -55,6 +55,8 @@ enum {
     COMMAND_FAKE_KEYBOARD = 0xD2,
     COMMAND_FAKE_MOUSE = 0xD3,
     COMMAND_TO_MOUSE = 0xD4,
+    COMMAND_A20_OFF = 0xDD, /* DDh, DFh: as D1h with that byte, in many compatible controllers */
+    COMMAND_A20_ON = 0xDF,
     COMMAND_TEST_INPUTS = 0xE0,
     COMMAND_PULSE = 0xF0,
     REPLY_SELF_TEST_OK = 0x55,
@@ -247,6 +249,10 @@ write_command(I8042 *i8042, uint8_t command)
         break;
     case COMMAND_KEYBOARD_ON:
         i8042->ram[0] &= (uint8_t)~MODE_KEYBOARD_OFF;
+        break;
+    case COMMAND_A20_OFF:
+    case COMMAND_A20_ON:
+        i8042->output_port = (uint8_t)(OUTPUT_NO_RESET | (command & OUTPUT_A20));
         break;
     case COMMAND_WRITE_OUTPUT:
     case COMMAND_FAKE_KEYBOARD:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PS/2 keyboard. Set 3 is not offered: F0h 03h is answered by FEh, as keyboards without it do. The
- * typematic repeat belongs to whoever injects keys. */
+/* PS/2 keyboard. The typematic repeat belongs to whoever injects keys: a key that is down and goes
+ * down again. */
 #include "board/ps2_keyboard.h"
 
 #include <glib.h>
@@ -19,9 +19,9 @@ enum {
     COMMAND_ENABLE = 0xF4,
     COMMAND_DISABLE = 0xF5,
     COMMAND_DEFAULTS = 0xF6,
-    COMMAND_ALL_FIRST = 0xF7, /* F7-FA: all keys typematic, make/break, ...: set 3 only */
+    COMMAND_ALL_FIRST = 0xF7, /* F7-FA: all keys of set 3 are of a Ps2Set3Type, in its order */
     COMMAND_ALL_LAST = 0xFA,
-    COMMAND_KEY_FIRST = 0xFB, /* FB-FD: the same for single keys */
+    COMMAND_KEY_FIRST = 0xFB, /* FB-FD: the same for single keys, but for the last type */
     COMMAND_KEY_LAST = 0xFD,
     COMMAND_RESEND = 0xFE,
     COMMAND_RESET = 0xFF,
@@ -82,6 +82,7 @@ set_defaults(Ps2Keyboard *keyboard)
 {
     keyboard->scan_set = 2;
     keyboard->rate = DEFAULT_RATE;
+    ps2_set3_defaults(&keyboard->set3);
     ps2_fifo_drop_data(&keyboard->fifo);
 }
 
@@ -110,7 +111,7 @@ take_argument(Ps2Keyboard *keyboard, uint8_t command, uint8_t value)
         ps2_fifo_reply(fifo, REPLY_ACK);
         break;
     case COMMAND_SCAN_SET:
-        if (value > 2) {
+        if (value > 3) {
             ps2_fifo_reply(fifo, REPLY_RESEND);
             break;
         }
@@ -122,6 +123,7 @@ take_argument(Ps2Keyboard *keyboard, uint8_t command, uint8_t value)
         }
         break;
     default: /* FB-FD: the list of keys goes on until the next command */
+        ps2_set3_one(&keyboard->set3, value, (Ps2Set3Type)(command - COMMAND_KEY_FIRST));
         keyboard->pending = command;
         ps2_fifo_reply(fifo, REPLY_ACK);
         break;
@@ -170,8 +172,12 @@ take_command(Ps2Keyboard *keyboard, uint8_t value)
             ps2_fifo_reply(fifo, REPLY_RESEND);
             return;
         }
+        ps2_fifo_drop_data(fifo);
         if (value >= COMMAND_KEY_FIRST && value <= COMMAND_KEY_LAST) {
             keyboard->pending = value;
+            keyboard->scanning = false; /* until it is enabled again */
+        } else {
+            ps2_set3_all(&keyboard->set3, (Ps2Set3Type)(value - COMMAND_ALL_FIRST));
         }
         break;
     }
@@ -262,7 +268,9 @@ ps2_keyboard_key(Ps2Keyboard *keyboard, uint16_t key, bool down)
     if (!keyboard->scanning) {
         return false;
     }
-    if (key == PS2_KEY_PAUSE) {
+    if (keyboard->scan_set == 3) {
+        count = ps2_set3_codes(&keyboard->set3, key, down, codes);
+    } else if (key == PS2_KEY_PAUSE) {
         count = pause_codes(keyboard, codes, down);
     } else if (key == PS2_KEY_PRINT_SCREEN) {
         count = print_screen_codes(keyboard, codes, down);

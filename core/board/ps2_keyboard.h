@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A 102-key PS/2 keyboard: commands, scan code sets 1 and 2. Part of the i8042, under its lock.
+/* A 102-key PS/2 keyboard: commands, scan code sets 1, 2 and 3. Part of the i8042, under its lock.
  * Reference: IBM PS/2 Hardware Interface Technical Reference, "Keyboard (101/102-key)". */
 #pragma once
 
 #include "board/ps2_fifo.h"
+#include "board/ps2_set3.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,6 +15,7 @@ typedef struct {
     uint8_t scan_set;
     uint8_t leds; /* bit 0 scroll, 1 num, 2 caps lock */
     uint8_t rate; /* typematic rate and delay as written */
+    Ps2Set3 set3;
     bool scanning;
 } Ps2Keyboard;
 

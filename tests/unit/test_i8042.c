@@ -218,6 +218,10 @@ test_output_port_has_a20(void **state)
     data(f, 0xDF);
     command(f, 0xD0);
     expect(f, 0xC3);
+    command(f, 0xDD);
+    assert_false(i8042_a20(f->i8042));
+    command(f, 0xDF);
+    assert_true(i8042_a20(f->i8042));
 }
 
 static void
@@ -299,11 +303,11 @@ test_identity_is_translated_like_everything_else(void **state)
 }
 
 static void
-test_scan_sets_one_and_two_can_be_chosen_and_asked_for(void **state)
+test_scan_sets_can_be_chosen_and_asked_for(void **state)
 {
     Fixture *f = *state;
 
-    for (uint8_t set = 1; set <= 2; set++) {
+    for (uint8_t set = 1; set <= 3; set++) {
         data(f, 0xF0);
         expect(f, 0xFA);
         data(f, set);
@@ -316,7 +320,7 @@ test_scan_sets_one_and_two_can_be_chosen_and_asked_for(void **state)
     }
     data(f, 0xF0);
     expect(f, 0xFA);
-    data(f, 0x03);
+    data(f, 0x04);
     expect(f, 0xFE);
 }
 
@@ -341,6 +345,69 @@ expect_bytes(Fixture *f, const uint8_t *bytes, size_t count)
         const uint8_t bytes_[] = {__VA_ARGS__};                                                    \
         expect_bytes(f, bytes_, sizeof(bytes_));                                                   \
     } while (0)
+
+static void
+send(Fixture *f, uint8_t value)
+{
+    data(f, value);
+    expect(f, 0xFA);
+}
+
+static void
+test_set_3_has_one_byte_a_key_and_a_type_for_each(void **state)
+{
+    Fixture *f = *state;
+
+    send(f, 0xF0);
+    send(f, 0x03);
+    press(f, 0x1E); /* A repeats and does not tell of its release */
+    EXPECT_BYTES(f, 0x1C);
+    press(f, 0x2A); /* left shift tells */
+    EXPECT_BYTES(f, 0x12, 0xF0, 0x12);
+    press(f, 0xE01D); /* right control does neither */
+    EXPECT_BYTES(f, 0x58);
+    press(f, PS2_KEY_PAUSE);
+    EXPECT_BYTES(f, 0x62);
+    press(f, 0xE048); /* up */
+    EXPECT_BYTES(f, 0x63);
+    press(f, 0x4A); /* keypad minus */
+    EXPECT_BYTES(f, 0x84);
+    assert_true(i8042_key(f->i8042, 0x1E, true));
+    assert_true(i8042_key(f->i8042, 0x1E, true));
+    EXPECT_BYTES(f, 0x1C, 0x1C);
+    assert_true(i8042_key(f->i8042, 0x2A, true));
+    assert_true(i8042_key(f->i8042, 0x2A, true));
+    EXPECT_BYTES(f, 0x12);
+    press(f, 0x7F); /* no such key */
+    expect_nothing(f);
+}
+
+static void
+test_set_3_types_can_be_changed_for_all_keys_and_for_one(void **state)
+{
+    Fixture *f = *state;
+
+    send(f, 0xF0);
+    send(f, 0x03);
+    send(f, 0xF8); /* all make and break */
+    press(f, 0x1E);
+    EXPECT_BYTES(f, 0x1C, 0xF0, 0x1C);
+    send(f, 0xF9); /* all make only */
+    press(f, 0x2A);
+    EXPECT_BYTES(f, 0x12);
+    send(f, 0xFC); /* these: make and break */
+    send(f, 0x23);
+    send(f, 0x24);
+    assert_false(i8042_key(f->i8042, 0x20, true)); /* does not scan while it is told */
+    send(f, 0xF4);
+    press(f, 0x20);
+    EXPECT_BYTES(f, 0x23, 0xF0, 0x23);
+    press(f, 0x1E);
+    EXPECT_BYTES(f, 0x1C);
+    send(f, 0xFA);
+    press(f, 0x1E);
+    EXPECT_BYTES(f, 0x1C, 0xF0, 0x1C);
+}
 
 static void
 test_keys_arrive_in_set_2_untranslated(void **state)
@@ -698,7 +765,9 @@ main(void)
         TEST(test_keyboard_commands_are_acknowledged),
         TEST(test_command_instead_of_an_argument_is_taken_as_command),
         TEST(test_identity_is_translated_like_everything_else),
-        TEST(test_scan_sets_one_and_two_can_be_chosen_and_asked_for),
+        TEST(test_scan_sets_can_be_chosen_and_asked_for),
+        TEST(test_set_3_has_one_byte_a_key_and_a_type_for_each),
+        TEST(test_set_3_types_can_be_changed_for_all_keys_and_for_one),
         TEST(test_keys_arrive_in_set_2_untranslated),
         TEST(test_keys_arrive_in_set_1_when_translated),
         TEST(test_keyboard_in_set_1_needs_no_translation),
