@@ -421,9 +421,8 @@ board_setup_direct_boot(Board *board)
         pci_bus_config_write(board->pci, 0, ISA_BRIDGE_DEVFN, (uint16_t)(REGISTER_PIRQ + i), 1,
                              pci_pirq_irqs[i]);
     }
-    /* IRQs 10 and 11, which PCI shares, are level-triggered. */
-    address_space_write(board->bus.pio, PORT_ELCR, 1, 0x00);
-    address_space_write(board->bus.pio, PORT_ELCR + 1, 1, 0x0C);
+    address_space_write(board->bus.pio, PORT_ELCR, 1, BOARD_DIRECT_BOOT_ELCR & 0xFF);
+    address_space_write(board->bus.pio, PORT_ELCR + 1, 1, BOARD_DIRECT_BOOT_ELCR >> 8);
     if (board->power != NULL) {
         pci_bus_config_write(board->pci, 0, POWER_DEVFN, REGISTER_PM_BASE, 4,
                              PIIX4_PM_DEFAULT_BASE | 1);

@@ -113,6 +113,9 @@ bool board_finalize(Board *board, GError **error);
 uint64_t board_place_tables(Board *board);
 /* Direct boot: what firmware would have programmed (PIRQ routes, ELCR, PM base, BARs, PAM open). */
 void board_setup_direct_boot(Board *board);
+/* ELCR after that: IRQs 10 and 11, which PCI shares, are level-triggered. KVM's 8259s have an ELCR of
+ * their own, in place of the board's. */
+#define BOARD_DIRECT_BOOT_ELCR 0x0C00u
 
 void board_power_button(Board *board); /* [control] */
 /* The end of S3, after board_reset(): tells the guest that it woke, and firmware (CMOS 0Fh) to go

@@ -233,6 +233,14 @@ vm_reset(Vm *vm)
     vm->is_reset = true;
 }
 
+/* The chips as KVM made them are what a reset restores. */
+void
+vm_set_elcr(Vm *vm, uint16_t elcr)
+{
+    vm->chips[KVM_IRQCHIP_PIC_MASTER].chip.pic.elcr = (uint8_t)elcr;
+    vm->chips[KVM_IRQCHIP_PIC_SLAVE].chip.pic.elcr = (uint8_t)(elcr >> 8);
+}
+
 void
 vm_set_entry(Vm *vm, const VmEntry *entry)
 {

@@ -76,6 +76,8 @@ typedef struct {
     uint64_t tss_base;
 } VmEntry;
 void vm_set_entry(Vm *vm, const VmEntry *entry);
+/* Direct boot, VM_IRQCHIP_KERNEL: bit n: IRQ n is level-triggered after each vm_reset() to come. */
+void vm_set_elcr(Vm *vm, uint16_t elcr);
 
 void vm_inject_nmi(Vm *vm);
 /* Split irqchip: the board's 8259 has something (level) for the BSP's ExtINT. [any] */

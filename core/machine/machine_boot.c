@@ -153,6 +153,7 @@ machine_place_boot(Machine *machine, GError **error)
         return true;
     }
     board_setup_direct_boot(machine->services.board);
+    vm_set_elcr(machine->services.vm, BOARD_DIRECT_BOOT_ELCR);
     (void)board_place_tables(machine->services.board);
     if (!boot_kernel_place(machine->boot_kernel, machine->services.bus.memory, &entry, error)) {
         return false;

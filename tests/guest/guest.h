@@ -89,6 +89,7 @@ void guest_run_nmi(void);
 void guest_run_extint(void);
 void guest_run_level(void);
 void guest_run_smp(void);
+void guest_run_elcr(void);
 /* guest_io.c */
 void guest_run_hello(void);
 void guest_run_widths(void);

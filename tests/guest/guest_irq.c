@@ -6,6 +6,7 @@
 #define PIC_MASTER 0x20
 #define PIC_SLAVE  0xa0
 #define PIC_EOI    0x20
+#define ELCR_PORT  0x4d0
 
 #define APIC_BASE     0xfee00000u
 #define APIC_EOI      (APIC_BASE + 0xb0)
@@ -119,6 +120,13 @@ guest_run_msi(void)
     load_idt();
     write32(APIC_SPURIOUS, APIC_ENABLED);
     sleep_forever();
+}
+
+/* The 8259s' trigger modes as they came up. */
+void
+guest_run_elcr(void)
+{
+    report(inb(ELCR_PORT) | (uint32_t)inb(ELCR_PORT + 1) << 8);
 }
 
 void

@@ -28,7 +28,7 @@ guest_main(const GuestStartInfo *info)
         {"pic", guest_run_pic},       {"ioapic", guest_run_ioapic},
         {"msi", guest_run_msi},       {"nmi", guest_run_nmi},
         {"extint", guest_run_extint}, {"level", guest_run_level},
-        {"smp", guest_run_smp},
+        {"smp", guest_run_smp},       {"elcr", guest_run_elcr},
     };
     const char *wanted = (const char *)(uintptr_t)info->cmdline;
 

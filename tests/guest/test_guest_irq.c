@@ -250,6 +250,19 @@ test_split_irqchip_reports_the_eoi_of_level_interrupts(void **state)
     guest_machine_free(machine);
 }
 
+static void
+test_direct_boot_sets_the_trigger_modes_of_kvms_8259s(void **state)
+{
+    GuestMachine *machine = guest_machine_new(&(GuestArgs){.routine = "elcr"});
+
+    vm_set_elcr(machine->vm, 0x0c20);
+    guest_machine_start(machine);
+    guest_machine_expect(machine, 0x0c20);
+    guest_machine_reset(machine);
+    guest_machine_expect(machine, 0x0c20);
+    guest_machine_free(machine);
+}
+
 int
 main(void)
 {
@@ -264,6 +277,7 @@ main(void)
         cmocka_unit_test(test_an_nmi_wakes_the_guest_with_interrupts_off),
         cmocka_unit_test(test_split_irqchip_delivers_the_boards_8259),
         cmocka_unit_test(test_split_irqchip_reports_the_eoi_of_level_interrupts),
+        cmocka_unit_test(test_direct_boot_sets_the_trigger_modes_of_kvms_8259s),
     };
     return guest_tests_skipped() ? 0 : cmocka_run_group_tests(tests, NULL, NULL);
 }
