@@ -267,6 +267,7 @@ make_board(Machine *machine, GError **error)
     };
 
     set_rtc(machine, &args);
+    services->has_eoi = args.own_irqchip;
     services->board = board_new(&args, error);
     return services->board != NULL;
 }

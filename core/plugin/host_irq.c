@@ -25,12 +25,14 @@ run_resample(void *opaque)
     line->resample(line->opaque);
 }
 
-/* From the interrupt controller's thread: the plugin hears of it on its loop. */
+/* From the interrupt controller's thread: the line falls before it can interrupt again, and the
+ * plugin hears of it on its loop. */
 static void
 line_eoi(void *opaque)
 {
     HostLine *line = opaque;
 
+    irq_source_set(line->source, false);
     loop_defer(line->loop, line->instance->loop_lock, run_resample, line);
 }
 
@@ -40,7 +42,7 @@ host_line_free(void *value)
     HostLine *line = value;
     Services *services = line->instance->services;
 
-    if (line->resample != NULL && line->kind != BP_IRQ_INTX && line->source != NULL) {
+    if (line->resample != NULL) {
         irq_lines_remove_eoi(services->irqs, line->gsi, line_eoi, line);
         loop_defer_cancel(line->loop, line);
     }
@@ -59,6 +61,10 @@ check_args(const Instance *instance, const struct bp_irq_args *args)
 {
     if ((args->flags & ~BP_IRQ_SHARED) != 0) {
         return -EINVAL;
+    }
+    /* docs/adr/0010: rather none than one that never comes. */
+    if (args->resample != NULL && (args->kind == BP_IRQ_INTX || !instance->services->has_eoi)) {
+        return -EOPNOTSUPP;
     }
     switch (args->kind) {
     case BP_IRQ_ISA:

@@ -29,7 +29,8 @@ struct Services {
     GPtrArray *loops; /* Loop* */
     struct bp_ram_view ram_view;
     struct bp_ram_range *ram_ranges;
-    uint16_t console_port;              /* of the first 16550 (ACPI: PNP0501), 0 if there is none */
+    bool has_eoi;          /* the interrupt controllers tell of the end of interrupts */
+    uint16_t console_port; /* of the first 16550 (ACPI: PNP0501), 0 if there is none */
     IrqClaim irq_claims[IRQ_GSI_COUNT]; /* [control] */
 
     /* What an instance asks of the machine; thread-safe, acted on later. what: BP_REQUEST_... */

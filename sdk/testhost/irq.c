@@ -144,7 +144,11 @@ line_check(struct bp_instance *instance, const struct bp_irq_args *args)
             return -EBUSY;
         }
     }
-    return args->resample == NULL ? 0 : th_check_loop(instance, "irq.line", args->loop);
+    if (args->resample == NULL) {
+        return 0;
+    }
+    return args->kind == BP_IRQ_INTX ? -EOPNOTSUPP
+                                     : th_check_loop(instance, "irq.line", args->loop);
 }
 
 static int32_t
@@ -200,16 +204,6 @@ th_irq_eoi(struct th_host *th, uint32_t gsi)
 
     for (line = th->lines; line != NULL; line = line->next) {
         line->eoi_due |= line->args.kind != BP_IRQ_INTX && line->args.number == gsi;
-    }
-}
-
-void
-th_intx_eoi(struct bp_instance *instance)
-{
-    struct th_line_source *line;
-
-    for (line = instance->th->lines; line != NULL; line = line->next) {
-        line->eoi_due |= line->args.kind == BP_IRQ_INTX && line->owner == instance;
     }
 }
 

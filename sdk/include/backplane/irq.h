@@ -24,8 +24,10 @@ struct bp_irq_args {
     uint32_t kind;   /* BP_IRQ_ISA ... */
     uint32_t number;
     uint32_t loop;   /* loop on which resample is called */
-    /* Optional: the guest finished handling the level-triggered line; a device whose reason persists
-     * raises it again.
+    /* Optional, for devices that learn of their interrupt but not of its end (a line that is another
+     * machine's): the guest finished handling the level-triggered line. The core has lowered it; a
+     * device whose reason persists raises it again. A device that knows its reason lowers the line
+     * itself and needs none.
      * [loop] */
     void (*resample)(void *opaque);
     void *opaque;
@@ -38,7 +40,9 @@ struct bp_irq_host {
     /* Claims a line; it starts low. Lowered and released by the core before destroy() and lowered at
      * reset.
      * [control] -EEXIST: the id is in use. -EBUSY: another device has the line and one of the two does
-     * not share. -EINVAL: kind or number. -ENOENT: no PCI function, or it has no interrupt pin. */
+     * not share. -EINVAL: kind or number. -ENOENT: no PCI function, or it has no interrupt pin.
+     * -EOPNOTSUPP: resample, for INTX or where the interrupt controllers do not tell of the end of an
+     * interrupt (machine.irqchip = "kernel"). */
     int32_t (*line)(struct bp_instance *instance, const struct bp_irq_args *args) BP_MUST_CHECK;
     /* Drives a line. level: 0 or 1. Repeating a level costs nothing. An unknown id does nothing.
      * [any] */

@@ -165,7 +165,6 @@ const struct th_irq_event *th_irq_log(struct th_host *th, uint32_t *count);
 void th_irq_log_clear(struct th_host *th);
 /* The guest ended the interrupt: resample is called for its sources (inside th_run()). */
 void th_irq_eoi(struct th_host *th, uint32_t gsi);
-void th_intx_eoi(struct bp_instance *instance);
 
 /* --- PCI ------------------------------------------------------------------------------------- */
 
