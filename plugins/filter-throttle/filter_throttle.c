@@ -294,16 +294,16 @@ set_limits(struct filter_throttle *filter)
 static uint64_t *
 option_place(struct filter_throttle *filter, const char *name)
 {
-    uint32_t kind, direction;
+    uint32_t i;
 
-    for (kind = 0; kind < KINDS; kind++) {
-        for (direction = 0; direction < DIRECTIONS; direction++) {
-            if (strcmp(name, names[kind][direction].rate) == 0) {
-                return &filter->rates[kind][direction];
-            }
-            if (strcmp(name, names[kind][direction].peak) == 0) {
-                return &filter->peaks[kind][direction];
-            }
+    for (i = 0; i < KINDS * DIRECTIONS; i++) {
+        uint32_t kind = i / DIRECTIONS, direction = i % DIRECTIONS;
+
+        if (strcmp(name, names[kind][direction].rate) == 0) {
+            return &filter->rates[kind][direction];
+        }
+        if (strcmp(name, names[kind][direction].peak) == 0) {
+            return &filter->peaks[kind][direction];
         }
     }
     return strcmp(name, "burst_length") == 0 ? &filter->length_s : NULL;

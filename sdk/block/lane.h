@@ -33,6 +33,8 @@ struct bp_block_lane { // NOLINT(clang-analyzer-optin.performance.Padding)
     uint32_t running; /* the loop's */
     struct bp_block_ring taken, free;
     _Atomic(uint32_t) delivered;
+    _Atomic(uint32_t) started;   /* how many start() has seen */
+    _Atomic(uint32_t) frozen;    /* start none */
     _Atomic(uint32_t) scheduled; /* the loop is going to look */
     _Atomic(uint32_t) coming;    /* deferred calls that have not returned yet */
     _Atomic(uint32_t) cancels;   /* some flight is to be cancelled */

@@ -40,10 +40,12 @@ bp_block_ring_put(struct bp_block_ring *ring, uint32_t mask, uint32_t value)
     atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
 }
 
+/* Whether there are requests that may be started. */
 static uint32_t
-ring_is_empty(struct bp_block_ring *ring)
+has_taken(struct bp_block_lane *lane)
 {
-    return atomic_load(&ring->head) == atomic_load(&ring->tail);
+    return atomic_load(&lane->frozen) == 0 &&
+           atomic_load(&lane->taken.head) != atomic_load(&lane->taken.tail);
 }
 
 /* --- on the loop ----------------------------------------------------------------------------- */
@@ -120,6 +122,11 @@ start_flight(struct bp_block_lane *lane, uint32_t index)
     flight->cancelled = 0;
     flight->next = NULL;
     flight->io.index = UINT32_MAX;
+    flight->started = 1;
+    atomic_fetch_add(&lane->started, 1);
+    if ((atomic_load(&flight->word) & WORD_CANCEL) != 0) {
+        status = -ECANCELED; /* before we came to it */
+    }
     if (status != 0) {
         bp_block_end(flight, status, 0);
         return;
@@ -136,7 +143,8 @@ cancel_flights(struct bp_block_lane *lane)
         struct bp_block_flight *flight = &lane->flights[i];
         uint32_t word = atomic_load_explicit(&flight->word, memory_order_acquire);
 
-        if ((word & (WORD_BUSY | WORD_CANCEL)) != (WORD_BUSY | WORD_CANCEL) || flight->cancelled) {
+        if ((word & (WORD_BUSY | WORD_CANCEL)) != (WORD_BUSY | WORD_CANCEL) || !flight->started ||
+            flight->cancelled) {
             continue;
         }
         flight->cancelled = 1;
@@ -157,6 +165,7 @@ bp_block_end(struct bp_block_flight *flight, int32_t status, uint32_t flags)
 
     flight->status = status;
     flight->flags = flags;
+    flight->started = 0;
     flight->next = NULL;
     *lane->over_last = flight;
     lane->over_last = &flight->next;
@@ -222,7 +231,9 @@ work(struct bp_block_lane *lane)
     if (atomic_exchange(&lane->kicks, 0) != 0 && ops->kicked != NULL) {
         ops->kicked(lane);
     }
-    for (i = 0; i < lane->depth && ring_take(&lane->taken, lane->mask, &index); i++) {
+    for (i = 0; i < lane->depth && atomic_load(&lane->frozen) == 0 &&
+                ring_take(&lane->taken, lane->mask, &index);
+         i++) {
         start_flight(lane, index);
     }
     if (atomic_exchange(&lane->cancels, 0) != 0) {
@@ -254,11 +265,10 @@ run(struct bp_block_lane *lane, uint32_t may_deliver)
         if (may_deliver) {
             tell_events(lane);
         }
-    } while (rounds++ < MAX_ROUNDS &&
-             (!ring_is_empty(&lane->taken) || atomic_load(&lane->cancels) ||
-              (may_deliver && lane->over != NULL)));
+    } while (rounds++ < MAX_ROUNDS && (has_taken(lane) || atomic_load(&lane->cancels) ||
+                                       (may_deliver && lane->over != NULL)));
     lane->running = 0;
-    if (lane->over != NULL || !ring_is_empty(&lane->taken)) {
+    if (lane->over != NULL || has_taken(lane)) {
         lane_kick(lane);
     }
 }
@@ -386,19 +396,47 @@ drain_below(struct bp_block_lane *lane)
     }
 }
 
-void
-bp_block_stack_drain(struct bp_block_stack *stack, void *queue)
+static void
+drain_lane(struct bp_block_lane *lane)
 {
-    struct bp_block_lane *lane = queue;
-
-    (void)stack;
     atomic_store(&lane->draining, 1);
-    while (in_flight(lane) != 0) {
+    while (atomic_load(&lane->frozen) ? atomic_load(&lane->started) != atomic_load(&lane->delivered)
+                                      : in_flight(lane) != 0) {
         step(lane);
         drain_below(lane);
     }
     atomic_store(&lane->draining, 0);
     if (atomic_exchange(&lane->gate, 0) != 0) {
+        lane_kick(lane);
+    }
+}
+
+void
+bp_block_stack_drain(struct bp_block_stack *stack, void *queue)
+{
+    (void)stack;
+    drain_lane(queue);
+}
+
+void
+bp_block_stack_freeze(struct bp_block_stack *stack)
+{
+    struct bp_block_lane *lane = NULL;
+
+    while ((lane = bp_block_lane_next(stack, lane)) != NULL) {
+        atomic_store(&lane->frozen, 1);
+        step(lane); /* the loop may just have been starting one */
+        drain_lane(lane);
+    }
+}
+
+void
+bp_block_stack_thaw(struct bp_block_stack *stack)
+{
+    struct bp_block_lane *lane = NULL;
+
+    while ((lane = bp_block_lane_next(stack, lane)) != NULL) {
+        atomic_store(&lane->frozen, 0);
         lane_kick(lane);
     }
 }

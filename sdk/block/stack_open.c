@@ -127,6 +127,8 @@ reset_lane(struct bp_block_lane *lane, const struct bp_block_queue_args *args)
     atomic_store(&lane->taken.head, 0);
     atomic_store(&lane->taken.tail, 0);
     atomic_store(&lane->delivered, 0);
+    atomic_store(&lane->started, 0);
+    atomic_store(&lane->frozen, 0);
     atomic_store(&lane->free.head, 0);
     atomic_store(&lane->free.tail, 0);
     memset(lane->flight_data, 0, lane->depth * stride);
@@ -137,6 +139,7 @@ reset_lane(struct bp_block_lane *lane, const struct bp_block_queue_args *args)
         flight->index = i;
         flight->data = lane->flight_data + i * stride;
         flight->io.index = UINT32_MAX;
+        flight->started = 0;
         bp_block_ring_put(&lane->free, lane->mask, i);
     }
 }

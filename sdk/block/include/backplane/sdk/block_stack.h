@@ -50,6 +50,7 @@ struct bp_block_flight {
     void *data;                   /* the plugin's flight_size bytes, zero at first */
     uint32_t index;
     uint32_t cancelled; /* the consumer wants it to end */
+    uint32_t started;   /* the library's */
     int32_t status;     /* with flags: the library's, from bp_block_end() on */
     uint32_t flags;
     _Atomic(uint32_t) word;
@@ -127,6 +128,10 @@ int32_t bp_block_stack_attach(struct bp_block_stack *stack, uint32_t slot,
 void bp_block_stack_detach(struct bp_block_stack *stack, uint32_t slot);
 /* Waits for everything in flight. [control] */
 void bp_block_stack_quiesce(struct bp_block_stack *stack);
+/* Waits for everything that was started and starts nothing more until thaw: the plugin may change
+ * what start() relies on. What the consumer submits meanwhile waits. [control] */
+void bp_block_stack_freeze(struct bp_block_stack *stack);
+void bp_block_stack_thaw(struct bp_block_stack *stack);
 /* Frees the lanes, in destroy(). */
 void bp_block_stack_done(struct bp_block_stack *stack);
 
@@ -176,6 +181,25 @@ void bp_block_stack_done(struct bp_block_stack *stack);
         bp_block_stack_quiesce(&((struct type *)self)->stack);                                     \
         return 0;                                                                                  \
     }
+
+/* --- one request at a time, for the control thread
+ * ------------------------------------------------- */
+
+/* A queue of depth 1 on a backend whose requests are waited for. */
+struct bp_block_sync {
+    const struct bp_services *services;
+    const struct bp_block_ops *ops;
+    void *self;
+    void *queue;
+    int32_t status;
+};
+
+int32_t bp_block_sync_open(struct bp_block_sync *sync, const struct bp_services *services,
+                           const struct bp_block_ops *ops, void *self) BP_MUST_CHECK;
+void bp_block_sync_close(struct bp_block_sync *sync);
+/* data: guest RAM or arena; NULL for what moves no data. Returns the request's status. */
+int32_t bp_block_sync_io(struct bp_block_sync *sync, uint32_t op, uint32_t flags, uint64_t offset,
+                         void *data, uint64_t length) BP_MUST_CHECK;
 
 /* --- what start() and the other callbacks use. [loop]
  * --------------------------------------------- */
