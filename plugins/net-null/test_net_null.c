@@ -14,7 +14,7 @@ test_everything_sent_is_done_at_once_and_nothing_comes_back(void **state)
 {
     struct th_host *th = th_new();
     struct bp_instance *net = th_plug(th, &backplane_plugin_v1, "wan", "");
-    struct th_wire *wire = th_wire_open(net, 0, BP_NET_QUEUE_MERGE);
+    struct th_wire *wire = th_wire_open(net, 0);
     struct bp_net_offload offload = {.flags = BP_NET_NEEDS_CSUM,
                                      .gso_type = BP_NET_GSO_TCP4,
                                      .gso_size = 1448,
@@ -23,7 +23,7 @@ test_everything_sent_is_done_at_once_and_nothing_comes_back(void **state)
     uint8_t frame[1000] = {1};
     uint32_t count, i;
 
-    th_wire_post(wire, 4, 2048, 12);
+    th_wire_post(wire, 4, 2048, 12, BP_NET_MERGE);
     for (i = 0; i < 1000; i++) {
         assert_int_equal(th_wire_send(wire, frame, sizeof(frame), &offload), 1);
     }
@@ -50,11 +50,11 @@ test_it_tells_what_its_options_say(void **state)
     assert_int_equal(info.queues, 2);
     assert_int_equal(info.mtu, 9000);
     assert_int_equal(info.speed, 10);
-    wires[0] = th_wire_open(net, 0, 0);
-    wires[1] = th_wire_open(net, 1, 0);
-    assert_null(th_wire_open(net, 1, 0));
+    wires[0] = th_wire_open(net, 0);
+    wires[1] = th_wire_open(net, 1);
+    assert_null(th_wire_open(net, 1));
     assert_int_equal(th_status(th), -EBUSY);
-    assert_null(th_wire_open(net, 2, 0));
+    assert_null(th_wire_open(net, 2));
     assert_int_equal(th_status(th), -ENOENT);
     assert_int_equal(th_wire_set_features(wires[0], BP_NET_CSUM), 0);
     assert_int_equal(th_wire_set_features(wires[0], 1u << 31), -EINVAL);

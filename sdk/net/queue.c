@@ -44,9 +44,8 @@ bp_net_queue_init(struct bp_net_queue *queue, const struct bp_net_queue_args *gi
     if (result != 0) {
         return result;
     }
-    if ((args->flags & ~BP_NET_QUEUE_MERGE) != 0 || args->tx_depth == 0 ||
-        args->tx_depth > BP_NET_MAX_DEPTH || args->rx_depth == 0 ||
-        args->rx_depth > BP_NET_MAX_DEPTH || queue->client.receive == NULL ||
+    if (args->flags != 0 || args->tx_depth == 0 || args->tx_depth > BP_NET_MAX_DEPTH ||
+        args->rx_depth == 0 || args->rx_depth > BP_NET_MAX_DEPTH || queue->client.receive == NULL ||
         queue->client.transmitted == NULL || queue->client.writable == NULL) {
         return -EINVAL;
     }
@@ -113,14 +112,17 @@ uint32_t
 bp_net_rx_place(const struct bp_net_queue *queue, struct iovec *iov, uint32_t max, uint64_t wanted,
                 uint64_t *room)
 {
-    uint32_t at, used = 0, merge = queue->args.flags & BP_NET_QUEUE_MERGE;
+    uint32_t at, used = 0;
 
     *room = 0;
     /* The pieces of at most one batch: what rx_filled() can give back at once. */
     for (at = queue->head; at != queue->tail && at - queue->head < BP_NET_BATCH; at++) {
         const struct bp_net_buffer *buffer = &queue->ring[at & queue->ring_mask];
+        if (at != queue->head && (buffer->flags & BP_NET_MERGE) == 0) {
+            break;
+        }
         used = place_buffer(buffer, at == queue->head ? buffer->headroom : 0, iov, used, max, room);
-        if (!merge || *room >= wanted || used == max) {
+        if ((buffer->flags & BP_NET_MERGE) == 0 || *room >= wanted || used == max) {
             break;
         }
     }
@@ -131,7 +133,7 @@ bp_net_rx_place(const struct bp_net_queue *queue, struct iovec *iov, uint32_t ma
 static uint32_t
 buffers_for(const struct bp_net_queue *queue, uint64_t length)
 {
-    uint32_t at, merge = queue->args.flags & BP_NET_QUEUE_MERGE;
+    uint32_t at;
 
     for (at = queue->head; at != queue->tail && at - queue->head < BP_NET_BATCH; at++) {
         const struct bp_net_buffer *buffer = &queue->ring[at & queue->ring_mask];
@@ -139,7 +141,7 @@ buffers_for(const struct bp_net_queue *queue, uint64_t length)
         if (length <= room) {
             return at - queue->head + 1;
         }
-        if (!merge) {
+        if ((buffer->flags & BP_NET_MERGE) == 0) {
             return 0;
         }
         length -= room;
@@ -177,6 +179,12 @@ bp_net_rx_filled(struct bp_net_queue *queue, uint32_t length, const struct bp_ne
     }
 }
 
+static int
+next_merges(const struct bp_net_queue *queue)
+{
+    return (queue->ring[queue->head & queue->ring_mask].flags & BP_NET_MERGE) != 0;
+}
+
 int32_t
 bp_net_rx_copy(struct bp_net_queue *queue, const void *data, uint32_t length,
                const struct bp_net_offload *offload)
@@ -188,7 +196,7 @@ bp_net_rx_copy(struct bp_net_queue *queue, const void *data, uint32_t length,
     count = bp_net_rx_place(queue, iov, BP_NET_MAX_IOV, length, &room);
     if (room < length) {
         uint32_t most = queue->args.rx_depth < BP_NET_BATCH ? queue->args.rx_depth : BP_NET_BATCH;
-        int more = (queue->args.flags & BP_NET_QUEUE_MERGE) != 0 && count < BP_NET_MAX_IOV &&
+        int more = count > 0 && count < BP_NET_MAX_IOV && next_merges(queue) &&
                    bp_net_queue_posted(queue) < most;
         return count == 0 || more ? 0 : -EMSGSIZE;
     }

@@ -49,10 +49,9 @@ static const struct bp_net_client seen_client = {
 };
 
 static void
-open_queue(struct bp_net_queue *queue, struct seen *seen, uint32_t flags, uint32_t depth)
+open_queue(struct bp_net_queue *queue, struct seen *seen, uint32_t depth)
 {
     struct bp_net_queue_args args = {.size = sizeof(args),
-                                     .flags = flags,
                                      .tx_depth = 8,
                                      .rx_depth = depth,
                                      .client = &seen_client,
@@ -110,17 +109,31 @@ test_a_frame_fills_several_buffers_behind_the_headroom_of_the_first(void **state
     uint8_t memory[3][40], frame[70];
     struct bp_iovec pieces[4] = {
         {memory[0], 10}, {memory[0] + 10, 30}, {memory[1], 40}, {memory[2], 40}};
-    struct bp_net_buffer buffers[3] = {
-        {.user = 7, .iov = &pieces[0], .iov_count = 2, .headroom = 12, .length = 40},
-        {.user = 8, .iov = &pieces[2], .iov_count = 1, .headroom = 12, .length = 40},
-        {.user = 9, .iov = &pieces[3], .iov_count = 1, .headroom = 12, .length = 40}};
+    struct bp_net_buffer buffers[3] = {{.user = 7,
+                                        .iov = &pieces[0],
+                                        .iov_count = 2,
+                                        .headroom = 12,
+                                        .length = 40,
+                                        .flags = BP_NET_MERGE},
+                                       {.user = 8,
+                                        .iov = &pieces[2],
+                                        .iov_count = 1,
+                                        .headroom = 12,
+                                        .length = 40,
+                                        .flags = BP_NET_MERGE},
+                                       {.user = 9,
+                                        .iov = &pieces[3],
+                                        .iov_count = 1,
+                                        .headroom = 12,
+                                        .length = 40,
+                                        .flags = BP_NET_MERGE}};
     uint32_t i;
 
     for (i = 0; i < sizeof(frame); i++) {
         frame[i] = (uint8_t)(i + 1);
     }
     memset(memory, 0, sizeof(memory));
-    open_queue(&queue, &seen, BP_NET_QUEUE_MERGE, 3);
+    open_queue(&queue, &seen, 3);
     assert_int_equal(bp_net_queue_post(&queue, buffers, 3), 3);
     assert_int_equal(bp_net_queue_post(&queue, buffers, 1), 0);
     assert_int_equal(bp_net_rx_copy(&queue, frame, 68, NULL), 1);
@@ -155,7 +168,7 @@ test_without_merging_a_frame_that_is_too_long_is_dropped_and_the_buffer_kept(voi
     struct bp_iovec piece = {memory, sizeof(memory)};
     struct bp_net_buffer buffer = {.iov = &piece, .iov_count = 1, .headroom = 4, .length = 64};
 
-    open_queue(&queue, &seen, 0, 4);
+    open_queue(&queue, &seen, 4);
     assert_int_equal(bp_net_rx_copy(&queue, frame, 60, NULL), 0);
     assert_int_equal(bp_net_queue_post(&queue, &buffer, 1), 1);
     assert_int_equal(bp_net_rx_copy(&queue, frame, 61, NULL), -EMSGSIZE);

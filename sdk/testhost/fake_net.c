@@ -29,8 +29,8 @@ open_check(struct th_net *net, const struct bp_net_queue_args *args)
         th->fail_hit = 1;
         return th->fail_error;
     }
-    if (args->size < sizeof(*args) || (args->flags & ~BP_NET_QUEUE_MERGE) != 0 ||
-        args->tx_depth == 0 || args->tx_depth > BP_NET_MAX_DEPTH || args->rx_depth == 0 ||
+    if (args->size < sizeof(*args) || args->flags != 0 || args->tx_depth == 0 ||
+        args->tx_depth > BP_NET_MAX_DEPTH || args->rx_depth == 0 ||
         args->rx_depth > BP_NET_MAX_DEPTH || client == NULL || client->receive == NULL ||
         client->transmitted == NULL || client->writable == NULL) {
         th_violate(th, "backend %s: queue_open: bad arguments", net->id);
@@ -259,8 +259,8 @@ net_post(void *self, void *given, const struct bp_net_buffer *buffers, uint32_t 
     }
     while (taken < count && queue->posted_count < queue->args.rx_depth) {
         const struct bp_net_buffer *buffer = &buffers[taken++];
-        if (buffer->headroom >= buffer->length || buffer->reserved[0] != 0 ||
-            buffer->reserved[1] != 0 ||
+        if (buffer->headroom >= buffer->length || (buffer->flags & ~BP_NET_MERGE) != 0 ||
+            buffer->reserved != 0 || buffer->reserved2 != 0 ||
             !pieces_check(net, buffer->iov, buffer->iov_count, buffer->length)) {
             th_violate(net->th, "backend %s: a wrong buffer was posted", net->id);
             continue;
@@ -334,25 +334,25 @@ static int
 deliver(struct th_net *net, struct net_queue *queue, struct net_input *input)
 {
     struct bp_net_received records[64];
-    uint32_t used = 0, at = 0;
+    uint32_t used = 0, at = 0, merges = 1;
 
     memset(records, 0, sizeof(records));
-    while (at < input->length && used < queue->posted_count && used < 64) {
+    while (at < input->length && used < queue->posted_count && used < 64 && merges) {
         const struct bp_net_buffer *buffer = &queue->posted[used];
+        merges = buffer->flags & BP_NET_MERGE;
+        if (used > 0 && !merges) {
+            break;
+        }
         records[used].user = buffer->user;
         records[used].length =
             fill(buffer, used == 0 ? buffer->headroom : 0, input->data + at, input->length - at);
         at += records[used].length;
         records[used].flags = BP_NET_MORE;
         used++;
-        if ((queue->args.flags & BP_NET_QUEUE_MERGE) == 0) {
-            break;
-        }
     }
     if (at < input->length) {
-        uint32_t drop = (queue->args.flags & BP_NET_QUEUE_MERGE) == 0 && used > 0;
-        net->dropped += drop;
-        return (int)drop;
+        net->dropped += !merges;
+        return !merges;
     }
     records[used - 1].flags = 0;
     records[0].buffers = used;

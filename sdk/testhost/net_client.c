@@ -18,7 +18,7 @@ struct th_wire {
     const struct bp_net_ops *ops;
     void *queue;
     struct slot *slots;
-    uint32_t slot_count, again;
+    uint32_t slot_count, again, flags;
     struct th_net_frame *frames;
     uint32_t frame_count, open_frame;
     uint32_t in_flight, transmitted, writables, inside;
@@ -159,7 +159,7 @@ wire_event(void *opaque, uint32_t event)
 }
 
 struct th_wire *
-th_wire_open(struct bp_instance *backend, uint32_t index, uint32_t flags)
+th_wire_open(struct bp_instance *backend, uint32_t index)
 {
     static const struct bp_net_client client = {
         .size = sizeof(client),
@@ -168,7 +168,7 @@ th_wire_open(struct bp_instance *backend, uint32_t index, uint32_t flags)
         .writable = wire_writable,
         .event = wire_event,
     };
-    struct bp_net_queue_args args = {.size = sizeof(args), .flags = flags, .index = index};
+    struct bp_net_queue_args args = {.size = sizeof(args), .index = index};
     struct th_wire *wire = th_alloc(sizeof(*wire));
 
     wire->th = backend->th;
@@ -233,6 +233,7 @@ post_slot(struct th_wire *wire, uint32_t index)
                                    .iov = &slot->iov,
                                    .iov_count = 1,
                                    .headroom = slot->headroom,
+                                   .flags = wire->flags,
                                    .length = slot->iov.length};
     enum th_context before = th_enter(wire->th, TH_IN_LOOP);
 
@@ -246,7 +247,8 @@ post_slot(struct th_wire *wire, uint32_t index)
 }
 
 void
-th_wire_post(struct th_wire *wire, uint32_t count, uint32_t length, uint32_t headroom)
+th_wire_post(struct th_wire *wire, uint32_t count, uint32_t length, uint32_t headroom,
+             uint32_t flags)
 {
     uint32_t i;
 
@@ -256,6 +258,7 @@ th_wire_post(struct th_wire *wire, uint32_t count, uint32_t length, uint32_t hea
     }
     wire->slots = th_alloc(count * sizeof(*wire->slots));
     wire->slot_count = count;
+    wire->flags = flags;
     for (i = 0; i < count; i++) {
         wire->slots[i].iov = (struct bp_iovec){th_arena(wire->th, length), length};
         wire->slots[i].headroom = headroom;

@@ -77,6 +77,10 @@ struct bp_net_frame {
     uint64_t reserved[2];
 };
 
+/* Flags of a posted buffer. */
+#define BP_NET_MERGE (1u << 0) /* a frame that begins here may go on in the next buffer, if that has
+                                * the flag, too; else one that does not fit is dropped */
+
 /* A buffer for received frames. A frame begins `headroom` bytes into the first buffer it uses, and at
  * the first byte of each further one. Frozen: 48 bytes. */
 struct bp_net_buffer {
@@ -85,7 +89,9 @@ struct bp_net_buffer {
     uint32_t iov_count;         /* 1..BP_NET_MAX_IOV */
     uint32_t headroom;          /* bytes; less than length */
     uint64_t length;            /* bytes; the sum of iov's lengths */
-    uint64_t reserved[2];
+    uint32_t flags;             /* BP_NET_MERGE */
+    uint32_t reserved;
+    uint64_t reserved2;
 };
 
 #define BP_NET_MORE (1u << 0) /* the frame goes on in the next record's buffer */
@@ -143,13 +149,9 @@ struct bp_net_client {
     void (*event)(void *opaque, uint32_t event);
 };
 
-/* A received frame may span several posted buffers; else one that does not fit into the first of them
- * is dropped. */
-#define BP_NET_QUEUE_MERGE (1u << 0)
-
 struct bp_net_queue_args {
     uint32_t size;
-    uint32_t flags;    /* BP_NET_QUEUE_... */
+    uint32_t flags;    /* 0 */
     uint32_t index;    /* 0..info.queues - 1; none is opened twice */
     uint32_t loop;     /* loop of the client's functions, and of transmit, post and flush */
     uint32_t tx_depth; /* most frames in flight: 1..BP_NET_MAX_DEPTH */

@@ -396,13 +396,14 @@ int th_line_wait_event(struct th_line *line, uint32_t event, uint32_t count, uin
 /* A queue on a plugin's bp.net/1. */
 struct th_wire;
 
-/* flags: BP_NET_QUEUE_...; returns NULL and sets th_status() on failure. Posts no buffer. */
-struct th_wire *th_wire_open(struct bp_instance *backend, uint32_t index, uint32_t flags);
+/* Returns NULL and sets th_status() on failure. Posts no buffer. */
+struct th_wire *th_wire_open(struct bp_instance *backend, uint32_t index);
 void th_wire_close(struct th_wire *wire);
 void th_wire_flush(struct th_wire *wire);
-/* Posts buffers, once; each is posted again when it was filled, unless th_wire_post_again(0); with
- * 1 those that are not posted are. */
-void th_wire_post(struct th_wire *wire, uint32_t count, uint32_t length, uint32_t headroom);
+/* Posts buffers with flags BP_NET_MERGE or 0, once; each is posted again when it was filled, unless
+ * th_wire_post_again(0); with 1 those that are not posted are. */
+void th_wire_post(struct th_wire *wire, uint32_t count, uint32_t length, uint32_t headroom,
+                  uint32_t flags);
 void th_wire_post_again(struct th_wire *wire, int again);
 /* Sends a copy. offload: NULL: none. Returns transmit()'s result. */
 int32_t th_wire_send(struct th_wire *wire, const void *data, uint32_t length,
