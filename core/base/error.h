@@ -13,4 +13,6 @@ typedef enum {
     ERROR_PLUGIN,      /* a plugin is missing, refused or failed to start */
     ERROR_HOST,        /* the host lacks or refuses something: /dev/kvm, memory, a file */
     ERROR_UNSUPPORTED, /* asked for something this build or host cannot do */
+    ERROR_NOT_FOUND,   /* an operator named a device that is not there */
+    ERROR_STATE,       /* it cannot be done now: a locked tray, a backend in use, a time-out */
 } BackplaneError;

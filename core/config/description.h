@@ -7,6 +7,7 @@
 
 #define FILE_COMMAND_LINE "command line"
 #define FILE_DEFAULT      "default"
+#define FILE_CONTROL      "control socket" /* relative paths: the working directory */
 
 /* Reads a file and what it includes. NULL after adding to errors. */
 Node *description_read(const char *path, ErrorList *errors);

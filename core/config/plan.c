@@ -26,7 +26,7 @@ plan_instance_class(const PlanInstance *instance)
                                    : NULL;
 }
 
-static void
+void
 plan_instance_free(gpointer data)
 {
     PlanInstance *instance = data;
@@ -261,8 +261,8 @@ check_instance(MachinePlan *plan, PlanInstance *instance, ErrorList *errors)
     check_loop(plan, instance, path, errors);
 }
 
-static void
-add_instance(MachinePlan *plan, GPtrArray *list, Node *node, bool is_device, ErrorList *errors)
+void
+plan_add_instance(MachinePlan *plan, GPtrArray *list, Node *node, bool is_device, ErrorList *errors)
 {
     const char *group = is_device ? "devices" : "backends";
     g_autofree char *path = g_strdup_printf("%s.%s", group, node->name);
@@ -306,7 +306,7 @@ add_instances(MachinePlan *plan, GPtrArray *list, bool is_device, ErrorList *err
         return;
     }
     for (unsigned i = 0; i < node_count(group); i++) {
-        add_instance(plan, list, node_at(group, i), is_device, errors);
+        plan_add_instance(plan, list, node_at(group, i), is_device, errors);
     }
 }
 

@@ -50,6 +50,15 @@ MachinePlan *machine_plan_new(const char *path, const char *const *overrides,
 void machine_plan_free(MachinePlan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MachinePlan, machine_plan_free)
 
+/* Adds an instance to the plan of a machine that runs, held against the same rules. node: its
+ * group, named by its id; taken over. NULL after adding to errors, with the plan as it was. */
+PlanInstance *machine_plan_add(MachinePlan *plan, Node *node, bool is_device, ErrorList *errors);
+/* Nothing uses it any more; it is freed. */
+void machine_plan_remove(MachinePlan *plan, PlanInstance *instance);
+/* Another backend is in a use of a slot now; NULL: none. Returns the use, NULL if there is none. */
+const PlanSlotUse *plan_instance_set_use(PlanInstance *instance, unsigned slot, unsigned use,
+                                         const PlanInstance *backend);
+
 const PluginClass *plan_instance_class(const PlanInstance *instance);
 
 /* The resolved machine as a description that machine_plan_new() accepts again, same meaning. */

@@ -8,10 +8,16 @@
 
 #define PLAN_INSTANCES_MAX 1024u /* of each kind */
 
+/* Makes an instance of a group and holds it against its schema; the group is checked in place. */
+void plan_add_instance(MachinePlan *plan, GPtrArray *list, Node *node, bool is_device,
+                       ErrorList *errors);
+void plan_instance_free(gpointer instance);
 /* Gives options with BP_PROP_PER_INSTANCE their values. */
 void per_instance_deal(MachinePlan *plan, ErrorList *errors);
 /* Finds the backend of each slot use, checks interfaces and numbers, sorts the backends. */
 void references_resolve(MachinePlan *plan, ErrorList *errors);
+/* The same for one instance that joins the others. */
+void references_resolve_added(MachinePlan *plan, PlanInstance *added, ErrorList *errors);
 /* Gives each PCI device its address, which its group then states. */
 void pci_addresses_assign(MachinePlan *plan, ErrorList *errors);
 

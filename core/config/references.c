@@ -213,3 +213,26 @@ references_resolve(MachinePlan *plan, ErrorList *errors)
     }
     sort_backends(plan, errors);
 }
+
+static void
+take_uses(const Resolver *resolver, const GPtrArray *instances, const PlanInstance *except)
+{
+    for (guint i = 0; i < instances->len; i++) {
+        const PlanInstance *instance = g_ptr_array_index(instances, i);
+        for (guint j = 0; instance != except && j < instance->slot_uses->len; j++) {
+            PlanSlotUse *use = &g_array_index(instance->slot_uses, PlanSlotUse, j);
+            g_hash_table_insert(resolver->users, (gpointer)(uintptr_t)use->backend, use);
+        }
+    }
+}
+
+void
+references_resolve_added(MachinePlan *plan, PlanInstance *added, ErrorList *errors)
+{
+    g_autoptr(GHashTable) users = g_hash_table_new(NULL, NULL);
+    Resolver resolver = {plan, errors, users};
+
+    take_uses(&resolver, plan->backends, added);
+    take_uses(&resolver, plan->devices, added);
+    resolve_instance(&resolver, added);
+}

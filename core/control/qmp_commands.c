@@ -1,162 +1,267 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "control/qmp_commands.h"
-
-#include "build_config.h"
+/* The table of commands, and the check of arguments against it. */
+#include "base/error.h"
+#include "control/qmp_private.h"
 
 #include <string.h>
 
-typedef struct {
-    const char *name;
-    void (*run)(Machine *machine, JsonObject *arguments, QmpResult *result);
-} QmpCommand;
-
-static void
-run_query_version(Machine *machine, JsonObject *arguments, QmpResult *result)
-{
-    g_auto(GStrv) parts = g_strsplit(BACKPLANE_VERSION, ".", 3);
-    JsonObject *version = json_object_new();
-    JsonObject *numbers = json_object_new();
-    const char *const names[] = {"major", "minor", "micro"};
-    unsigned i;
-
-    for (i = 0; i < 3 && parts[i] != NULL; i++) {
-        json_object_set_int_member(numbers, names[i], g_ascii_strtoll(parts[i], NULL, 10));
-    }
-    /* Clients look for the member that names the program they know. */
-    json_object_set_object_member(version, "qemu", numbers);
-    json_object_set_string_member(version, "package", "backplane-" BACKPLANE_VERSION);
-    result->value = json_node_init_object(json_node_alloc(), version);
-    json_object_unref(version);
-}
-
-static void
-run_query_status(Machine *machine, JsonObject *arguments, QmpResult *result)
-{
-    JsonObject *status = json_object_new();
-    bool running = machine_is_running(machine);
-
-    json_object_set_boolean_member(status, "running", running);
-    json_object_set_boolean_member(status, "singlestep", FALSE);
-    json_object_set_string_member(status, "status",
-                                  machine_is_suspended(machine) ? "suspended"
-                                  : running                     ? "running"
-                                                                : "paused");
-    result->value = json_node_init_object(json_node_alloc(), status);
-    json_object_unref(status);
-}
-
-static void
-run_query_name(Machine *machine, JsonObject *arguments, QmpResult *result)
-{
-    JsonObject *name = json_object_new();
-
-    json_object_set_string_member(name, "name", machine_name(machine));
-    result->value = json_node_init_object(json_node_alloc(), name);
-    json_object_unref(name);
-}
-
-static void
-run_query_uuid(Machine *machine, JsonObject *arguments, QmpResult *result)
-{
-    const char *uuid = node_text(node_child(machine_plan(machine)->machine, "uuid"), "");
-    JsonObject *object = json_object_new();
-
-    json_object_set_string_member(object, "UUID",
-                                  uuid[0] != '\0' ? uuid : "00000000-0000-0000-0000-000000000000");
-    result->value = json_node_init_object(json_node_alloc(), object);
-    json_object_unref(object);
-}
-
-static void
-run_stop(Machine *machine, JsonObject *arguments, QmpResult *result)
-{
-    machine_pause(machine);
-}
-
-static void
-run_cont(Machine *machine, JsonObject *arguments, QmpResult *result)
-{
-    machine_resume(machine);
-}
-
-static void
-run_system_reset(Machine *machine, JsonObject *arguments, QmpResult *result)
-{
-    machine_request(machine, MACHINE_REQUEST_HOST_RESET, "qmp", "system_reset");
-}
-
-static void
-run_system_powerdown(Machine *machine, JsonObject *arguments, QmpResult *result)
-{
-    machine_request(machine, MACHINE_REQUEST_POWER_BUTTON, "qmp", "system_powerdown");
-}
-
-static void
-run_system_wakeup(Machine *machine, JsonObject *arguments, QmpResult *result)
-{
-    if (!machine_is_suspended(machine)) {
-        result->error_class = "GenericError";
-        result->error_text = g_strdup("Unable to wake up: guest is not in suspended state");
-        return;
-    }
-    machine_request(machine, MACHINE_REQUEST_WAKE, "qmp", "system_wakeup");
-}
-
-static void
-run_quit(Machine *machine, JsonObject *arguments, QmpResult *result)
-{
-    machine_request(machine, MACHINE_REQUEST_QUIT, "qmp", "quit");
-}
-
-static void run_query_commands(Machine *machine, JsonObject *arguments, QmpResult *result);
-
+/* In alphabetical order. */
 static const QmpCommand qmp_commands[] = {
-    {"cont", run_cont},
-    {"query-commands", run_query_commands},
-    {"query-name", run_query_name},
-    {"query-status", run_query_status},
-    {"query-uuid", run_query_uuid},
-    {"query-version", run_query_version},
-    {"quit", run_quit},
-    {"stop", run_stop},
-    {"system_powerdown", run_system_powerdown},
-    {"system_reset", run_system_reset},
-    {"system_wakeup", run_system_wakeup},
+    {"block_resize", "device:s? node-name:s? size:i", qmp_block_resize,
+     "change the capacity of a disk"},
+    {"blockdev-add", "driver:s node-name:s? *", qmp_blockdev_add,
+     "make a backend: driver names a plugin or a format, the rest are its options"},
+    {"blockdev-change-medium", "device:s? id:s? filename:s format:s? force:b? read-only-mode:s?",
+     qmp_blockdev_change_medium, "put another image into a drive"},
+    {"blockdev-close-tray", "device:s? id:s?", qmp_blockdev_close_tray, "push a tray in"},
+    {"blockdev-del", "node-name:s", qmp_blockdev_del, "remove a backend that nothing uses"},
+    {"blockdev-insert-medium", "device:s? id:s? node-name:s", qmp_blockdev_insert_medium,
+     "put a backend into a drive whose tray is open"},
+    {"blockdev-open-tray", "device:s? id:s? force:b?", qmp_blockdev_open_tray,
+     "press the eject button"},
+    {"blockdev-remove-medium", "device:s? id:s?", qmp_blockdev_remove_medium,
+     "take the medium out of a drive whose tray is open"},
+    {"cont", "", qmp_cont, "let the machine go on"},
+    {"eject", "device:s? id:s? force:b?", qmp_eject, "open the tray and take the medium out"},
+    {"query-block", "", qmp_query_block, "disks and drives, and what is in them"},
+    {"query-commands", "", qmp_query_commands, "names of all commands"},
+    {"query-name", "", qmp_query_name, "name of the machine"},
+    {"query-named-block-nodes", "flat:b?", qmp_query_named_block_nodes, "block backends"},
+    {"query-status", "", qmp_query_status, "whether the machine runs"},
+    {"query-uuid", "", qmp_query_uuid, "UUID of the machine"},
+    {"query-version", "", qmp_query_version, "version of the program"},
+    {"quit", "", qmp_quit, "end the program"},
+    {"stop", "", qmp_stop, "pause the machine"},
+    {"system_powerdown", "", qmp_system_powerdown, "press the power button"},
+    {"system_reset", "", qmp_system_reset, "press the reset button"},
+    {"system_wakeup", "", qmp_system_wakeup, "wake the machine from S3"},
 };
 
-static void
-run_query_commands(Machine *machine, JsonObject *arguments, QmpResult *result)
+const QmpCommand *
+qmp_command_at(unsigned index)
 {
-    JsonArray *list = json_array_new();
-    size_t i;
+    return index < G_N_ELEMENTS(qmp_commands) ? &qmp_commands[index] : NULL;
+}
 
-    for (i = 0; i < G_N_ELEMENTS(qmp_commands); i++) {
-        JsonObject *entry = json_object_new();
-        json_object_set_string_member(entry, "name", qmp_commands[i].name);
-        json_array_add_object_element(list, entry);
+/* --- a call's end -------------------------------------------------------------------------------
+ */
+
+void
+qmp_call_fail(QmpCall *call, const char *error_class, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    g_free(call->error_text);
+    call->error_class = error_class;
+    call->error_text = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+}
+
+void
+qmp_call_take_error(QmpCall *call, const GError *error)
+{
+    bool is_missing = g_error_matches(error, BACKPLANE_ERROR, ERROR_NOT_FOUND);
+
+    qmp_call_fail(call, is_missing ? "DeviceNotFound" : "GenericError", "%s", error->message);
+}
+
+void
+qmp_call_return(QmpCall *call, JsonNode *value)
+{
+    g_clear_pointer(&call->value, json_node_unref);
+    call->value = value;
+}
+
+void
+qmp_call_return_object(QmpCall *call, JsonObject *object)
+{
+    JsonNode *node = json_node_new(JSON_NODE_OBJECT);
+
+    json_node_take_object(node, object);
+    qmp_call_return(call, node);
+}
+
+void
+qmp_call_return_array(QmpCall *call, JsonArray *array)
+{
+    JsonNode *node = json_node_new(JSON_NODE_ARRAY);
+
+    json_node_take_array(node, array);
+    qmp_call_return(call, node);
+}
+
+void
+qmp_call_finish(QmpCall *call)
+{
+    if (call->done != NULL) {
+        call->done(call, call->opaque);
     }
-    result->value = json_node_init_array(json_node_alloc(), list);
-    json_array_unref(list);
+    json_object_unref(call->arguments);
+    g_free(call->error_text);
+    g_clear_pointer(&call->value, json_node_unref);
+    g_free(call);
 }
 
 void
-qmp_result_clear(QmpResult *result)
+qmp_call_abandon(QmpCall *call)
 {
-    g_free(result->error_text);
-    g_clear_pointer(&result->value, json_node_unref);
+    call->done = NULL;
 }
 
-void
-qmp_commands_run(Machine *machine, const char *name, JsonObject *arguments, QmpResult *result)
+/* --- arguments ----------------------------------------------------------------------------------
+ */
+
+const char *
+qmp_text(const QmpCall *call, const char *name, const char *fallback)
+{
+    return json_object_get_string_member_with_default(call->arguments, name, fallback);
+}
+
+bool
+qmp_flag(const QmpCall *call, const char *name, bool fallback)
+{
+    return json_object_get_boolean_member_with_default(call->arguments, name, fallback);
+}
+
+int64_t
+qmp_number(const QmpCall *call, const char *name, int64_t fallback)
+{
+    return json_object_get_int_member_with_default(call->arguments, name, fallback);
+}
+
+static bool
+has_type(JsonNode *value, char type)
+{
+    GType held = JSON_NODE_HOLDS_VALUE(value) ? json_node_get_value_type(value) : G_TYPE_NONE;
+
+    switch (type) {
+    case 's':
+        return held == G_TYPE_STRING;
+    case 'b':
+        return held == G_TYPE_BOOLEAN;
+    case 'i':
+        return held == G_TYPE_INT64;
+    case 'n':
+        return held == G_TYPE_INT64 || held == G_TYPE_DOUBLE;
+    case 'o':
+        return JSON_NODE_HOLDS_OBJECT(value);
+    default:
+        return true;
+    }
+}
+
+static const char *
+type_name(char type)
+{
+    switch (type) {
+    case 's':
+        return "string";
+    case 'b':
+        return "boolean";
+    case 'i':
+        return "integer";
+    case 'n':
+        return "number";
+    default:
+        return "object";
+    }
+}
+
+/* One "name:type?" of a command's list. */
+static bool
+check_argument(QmpCall *call, const char *entry)
+{
+    const char *colon = strchr(entry, ':');
+    g_autofree char *name = g_strndup(entry, (gsize)(colon - entry));
+    JsonNode *value = json_object_get_member(call->arguments, name);
+
+    if (value == NULL) {
+        if (colon[2] != '?') {
+            qmp_call_fail(call, "GenericError", "Parameter '%s' is missing", name);
+        }
+        return colon[2] == '?';
+    }
+    if (!has_type(value, colon[1])) {
+        qmp_call_fail(call, "GenericError", "Invalid parameter type for '%s', expected: %s", name,
+                      type_name(colon[1]));
+        return false;
+    }
+    return true;
+}
+
+static bool
+is_known(char **entries, const char *name)
+{
+    gsize length = strlen(name);
+
+    for (; *entries != NULL; entries++) {
+        if (strcmp(*entries, "*") == 0 ||
+            (strncmp(*entries, name, length) == 0 && (*entries)[length] == ':')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+check_arguments(QmpCall *call, const QmpCommand *command)
+{
+    g_auto(GStrv) entries = g_strsplit(command->arguments, " ", -1);
+    g_autoptr(GList) given = json_object_get_members(call->arguments);
+    GList *member;
+    guint i;
+
+    for (i = 0; entries[i] != NULL; i++) {
+        if (strchr(entries[i], ':') != NULL && !check_argument(call, entries[i])) {
+            return false;
+        }
+    }
+    for (member = given; member != NULL; member = member->next) {
+        if (!is_known(entries, member->data)) {
+            qmp_call_fail(call, "GenericError", "Parameter '%.64s' is unexpected",
+                          (const char *)member->data);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* --- carrying out -------------------------------------------------------------------------------
+ */
+
+static const QmpCommand *
+find(const char *name)
 {
     size_t i;
 
     for (i = 0; i < G_N_ELEMENTS(qmp_commands); i++) {
         if (strcmp(qmp_commands[i].name, name) == 0) {
-            qmp_commands[i].run(machine, arguments, result);
-            return;
+            return &qmp_commands[i];
         }
     }
-    result->error_class = "CommandNotFound";
-    result->error_text = g_strdup_printf("The command %.64s has not been found", name);
+    return NULL;
+}
+
+QmpCall *
+qmp_call_run(Machine *machine, const char *name, JsonObject *arguments,
+             void (*done)(QmpCall *call, void *opaque), void *opaque)
+{
+    const QmpCommand *command = find(name);
+    QmpCall *call = g_new0(QmpCall, 1);
+
+    call->machine = machine;
+    call->arguments = arguments != NULL ? json_object_ref(arguments) : json_object_new();
+    call->done = done;
+    call->opaque = opaque;
+    if (command == NULL) {
+        qmp_call_fail(call, "CommandNotFound", "The command %.64s has not been found", name);
+    } else if (check_arguments(call, command)) {
+        command->run(call);
+    }
+    if (call->is_deferred) {
+        return call;
+    }
+    qmp_call_finish(call);
+    return NULL;
 }

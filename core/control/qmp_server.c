@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #define CLIENTS_MAX 64
-#define OUTPUT_MAX  (4u << 20) /* bytes for a client that does not read; then it is dropped */
+#define BACKLOG_MAX (1u << 20) /* bytes of a client that sends on while a command takes its time   \
+                                */
+#define OUTPUT_MAX (4u << 20)  /* bytes for a client that does not read; then it is dropped */
 
 struct QmpServer {
     Machine *machine;
@@ -22,6 +24,9 @@ typedef struct {
     Stream *stream;
     QmpFraming framing;
     bool negotiated;
+    QmpCall *pending; /* a command that has not ended; what comes meanwhile waits */
+    JsonNode *id;     /* of that command */
+    GString *backlog;
 } QmpClient;
 
 static void
@@ -30,6 +35,11 @@ client_free(void *value)
     QmpClient *client = value;
 
     stream_free(client->stream);
+    if (client->pending != NULL) {
+        qmp_call_abandon(client->pending);
+    }
+    g_clear_pointer(&client->id, json_node_unref);
+    g_string_free(client->backlog, TRUE);
     qmp_framing_done(&client->framing);
     g_free(client);
 }
@@ -61,42 +71,76 @@ greet(QmpClient *client)
 {
     g_autoptr(JsonObject) greeting = json_object_new();
     JsonObject *qmp = json_object_new();
-    QmpResult version = {0};
 
-    qmp_commands_run(client->server->machine, "query-version", NULL, &version);
-    json_object_set_member(qmp, "version", g_steal_pointer(&version.value));
+    json_object_set_member(qmp, "version", qmp_version());
     json_object_set_array_member(qmp, "capabilities", json_array_new());
     json_object_set_object_member(greeting, "QMP", qmp);
     send_object(client, greeting);
-    qmp_result_clear(&version);
 }
 
-static JsonObject *
-execute(QmpClient *client, const char *name, JsonObject *arguments)
+/* Sends a reply, with the id of its request if that had one. */
+static void
+reply(QmpClient *client, JsonObject *object)
 {
-    QmpResult result = {0};
-    JsonObject *reply;
-
-    if (strcmp(name, "qmp_capabilities") == 0 && !client->negotiated) {
-        client->negotiated = true;
-    } else if (!client->negotiated) {
-        return error_object("CommandNotFound",
-                            "Expecting capabilities negotiation with 'qmp_capabilities'");
-    } else {
-        qmp_commands_run(client->server->machine, name, arguments, &result);
+    if (client->id != NULL) {
+        json_object_set_member(object, "id", g_steal_pointer(&client->id));
     }
-    if (result.error_class != NULL) {
-        reply = error_object(result.error_class, result.error_text);
+    send_object(client, object);
+    json_object_unref(object);
+}
+
+static void
+reply_to_call(QmpClient *client, QmpCall *call)
+{
+    JsonObject *object;
+
+    if (call->error_class != NULL) {
+        object = error_object(call->error_class, call->error_text);
     } else {
-        reply = json_object_new();
-        if (result.value != NULL) {
-            json_object_set_member(reply, "return", g_steal_pointer(&result.value));
+        object = json_object_new();
+        if (call->value != NULL) {
+            json_object_set_member(object, "return", g_steal_pointer(&call->value));
         } else {
-            json_object_set_object_member(reply, "return", json_object_new());
+            json_object_set_object_member(object, "return", json_object_new());
         }
     }
-    qmp_result_clear(&result);
-    return reply;
+    reply(client, object);
+}
+
+static void serve_backlog(QmpClient *client);
+
+static void
+call_done(QmpCall *call, void *opaque)
+{
+    QmpClient *client = opaque;
+
+    reply_to_call(client, call);
+    if (client->pending != NULL) { /* it took its time: go on with what came meanwhile */
+        client->pending = NULL;
+        serve_backlog(client);
+    }
+}
+
+static void
+execute(QmpClient *client, const char *name, JsonObject *arguments)
+{
+    if (strcmp(name, "qmp_capabilities") == 0) {
+        if (client->negotiated) {
+            reply(client,
+                  error_object("CommandNotFound",
+                               "Capabilities negotiation is already complete, command ignored"));
+            return;
+        }
+        JsonObject *object = json_object_new();
+        client->negotiated = true;
+        json_object_set_object_member(object, "return", json_object_new());
+        reply(client, object);
+    } else if (!client->negotiated) {
+        reply(client, error_object("CommandNotFound",
+                                   "Expecting capabilities negotiation with 'qmp_capabilities'"));
+    } else {
+        client->pending = qmp_call_run(client->server->machine, name, arguments, call_done, client);
+    }
 }
 
 /* A member that a command does not have is an error, as in every QMP server. */
@@ -117,7 +161,7 @@ check_members(JsonObject *request)
     return NULL;
 }
 
-static JsonObject *
+static void
 serve_request(QmpClient *client, JsonObject *request)
 {
     JsonNode *name = json_object_get_member(request, "execute");
@@ -125,67 +169,83 @@ serve_request(QmpClient *client, JsonObject *request)
     JsonObject *error = check_members(request);
 
     if (error != NULL) {
-        return error;
+        reply(client, error);
+    } else if (name == NULL || !JSON_NODE_HOLDS_VALUE(name) ||
+               json_node_get_value_type(name) != G_TYPE_STRING) {
+        reply(client, error_object("GenericError",
+                                   name == NULL ? "QMP input lacks member 'execute'"
+                                                : "QMP input member 'execute' must be a string"));
+    } else if (arguments != NULL && !JSON_NODE_HOLDS_OBJECT(arguments)) {
+        reply(client,
+              error_object("GenericError", "QMP input member 'arguments' must be an object"));
+    } else {
+        execute(client, json_node_get_string(name),
+                arguments != NULL ? json_node_get_object(arguments) : NULL);
     }
-    if (name == NULL || !JSON_NODE_HOLDS_VALUE(name) ||
-        json_node_get_value_type(name) != G_TYPE_STRING) {
-        return error_object("GenericError", name == NULL
-                                                ? "QMP input lacks member 'execute'"
-                                                : "QMP input member 'execute' must be a string");
-    }
-    if (arguments != NULL && !JSON_NODE_HOLDS_OBJECT(arguments)) {
-        return error_object("GenericError", "QMP input member 'arguments' must be an object");
-    }
-    return execute(client, json_node_get_string(name),
-                   arguments != NULL ? json_node_get_object(arguments) : NULL);
 }
 
 static void
 serve_text(QmpClient *client, const char *text)
 {
     g_autoptr(JsonParser) parser = json_parser_new();
-    g_autoptr(GError) error = NULL;
-    g_autoptr(JsonObject) reply = NULL;
-    JsonNode *root;
+    JsonNode *root, *id;
 
-    if (!json_parser_load_from_data(parser, text, -1, &error)) {
-        reply = error_object("GenericError", "JSON parse error, invalid syntax");
-        send_object(client, reply);
+    if (!json_parser_load_from_data(parser, text, -1, NULL)) {
+        reply(client, error_object("GenericError", "JSON parse error, invalid syntax"));
         return;
     }
     root = json_parser_get_root(parser);
     if (root == NULL || !JSON_NODE_HOLDS_OBJECT(root)) {
-        reply = error_object("GenericError", "QMP input must be a JSON object");
-    } else {
-        JsonObject *request = json_node_get_object(root);
-        JsonNode *id = json_object_get_member(request, "id");
-        reply = serve_request(client, request);
-        if (id != NULL) {
-            json_object_set_member(reply, "id", json_node_copy(id));
-        }
+        reply(client, error_object("GenericError", "QMP input must be a JSON object"));
+        return;
     }
-    send_object(client, reply);
+    id = json_object_get_member(json_node_get_object(root), "id");
+    client->id = id != NULL ? json_node_copy(id) : NULL;
+    serve_request(client, json_node_get_object(root));
+}
+
+/* Serves requests until one takes its time. Returns the bytes taken. */
+static size_t
+serve_input(QmpClient *client, const char *data, size_t length)
+{
+    size_t done = 0;
+
+    while (done < length && client->pending == NULL) {
+        size_t taken = 0;
+        QmpFramingResult result =
+            qmp_framing_feed(&client->framing, data + done, length - done, &taken);
+        if (result == QMP_FRAMING_OBJECT) {
+            serve_text(client, client->framing.text->str);
+        } else if (result == QMP_FRAMING_ERROR) {
+            reply(client,
+                  error_object("GenericError", "JSON parse error, invalid syntax or too large"));
+        }
+        done += taken;
+    }
+    return done;
+}
+
+static void
+serve_backlog(QmpClient *client)
+{
+    g_autoptr(GString) input = g_steal_pointer(&client->backlog);
+    size_t done;
+
+    client->backlog = g_string_new(NULL);
+    done = serve_input(client, input->str, input->len);
+    (void)g_string_append_len(client->backlog, input->str + done, (gssize)(input->len - done));
 }
 
 static bool
 client_received(void *opaque, const char *data, size_t length)
 {
     QmpClient *client = opaque;
+    size_t done = serve_input(client, data, length);
 
-    while (length > 0) {
-        size_t taken = 0;
-        QmpFramingResult result = qmp_framing_feed(&client->framing, data, length, &taken);
-        if (result == QMP_FRAMING_OBJECT) {
-            serve_text(client, client->framing.text->str);
-        } else if (result == QMP_FRAMING_ERROR) {
-            g_autoptr(JsonObject) reply =
-                error_object("GenericError", "JSON parse error, invalid syntax or too large");
-            send_object(client, reply);
-        }
-        data += taken;
-        length -= taken;
+    if (done < length) {
+        (void)g_string_append_len(client->backlog, data + done, (gssize)(length - done));
     }
-    return true;
+    return client->backlog->len <= BACKLOG_MAX;
 }
 
 static void
@@ -209,6 +269,7 @@ accepted(void *opaque, int fd)
     }
     client = g_new0(QmpClient, 1);
     client->server = server;
+    client->backlog = g_string_new(NULL);
     qmp_framing_init(&client->framing);
     client->stream = stream_new(machine_context(server->machine), fd, G_PRIORITY_DEFAULT,
                                 OUTPUT_MAX, &funcs, client);

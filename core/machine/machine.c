@@ -14,7 +14,7 @@ request_from_instance(void *opaque, uint32_t what, const char *who, const char *
         machine_request(machine, MACHINE_REQUEST_QUIT, who, reason);
         break;
     case BP_REQUEST_STOP:
-        machine_request(machine, MACHINE_REQUEST_STOP, who, reason);
+        machine_request(machine, MACHINE_REQUEST_IO_ERROR, who, reason);
         break;
     case BP_REQUEST_RESET:
         machine_request(machine, MACHINE_REQUEST_RESET, who, reason);
@@ -45,11 +45,10 @@ find_peer(void *opaque, const char *id, const char *interface_id, void **peer_se
     return instance_query(instance, interface_id);
 }
 
-/* Nothing is quiesced in the background yet: a late answer has nobody waiting for it. */
 static void
 quiesced(void *opaque, const char *who, int32_t status)
 {
-    log_debug("machine", "%s is at rest (%d)", who, status);
+    machine_quiesce_answer(opaque, who, status);
 }
 
 static void
@@ -59,7 +58,7 @@ unload_plugin(void *plugin)
 }
 
 Machine *
-machine_new(const MachinePlan *plan, const MachineArgs *args, GError **error)
+machine_new(MachinePlan *plan, const MachineArgs *args, GError **error)
 {
     g_autoptr(Machine) machine = g_new0(Machine, 1);
 
@@ -71,6 +70,8 @@ machine_new(const MachinePlan *plan, const MachineArgs *args, GError **error)
     machine->plugins = g_hash_table_new_full(NULL, NULL, NULL, unload_plugin);
     machine->backends = g_ptr_array_new();
     machine->devices = g_ptr_array_new();
+    machine->transient = g_hash_table_new(NULL, NULL);
+    machine_quiesce_init(machine);
     machine->services.request = request_from_instance;
     machine->services.event = event_from_instance;
     machine->services.find_peer = find_peer;
@@ -102,6 +103,8 @@ machine_free(Machine *machine)
     machine_requests_done(machine);
     g_ptr_array_free(machine->backends, TRUE);
     g_ptr_array_free(machine->devices, TRUE);
+    g_hash_table_destroy(machine->transient);
+    machine_quiesce_done(machine);
     g_main_loop_unref(machine->main_loop);
     g_main_context_unref(machine->context);
     g_free(machine);
@@ -170,6 +173,8 @@ machine_resume(Machine *machine)
         return;
     }
     machine->running = true;
+    machine->was_started = true;
+    machine->io_error = false;
     machine_start_instances(machine);
     virtual_clock_start(machine->services.clock);
     if (machine->services.vm != NULL && !machine->suspended) {
@@ -243,6 +248,21 @@ bool
 machine_is_running(const Machine *machine)
 {
     return machine->running;
+}
+
+const char *
+machine_status(const Machine *machine)
+{
+    if (machine->suspended) {
+        return "suspended";
+    }
+    if (machine->running) {
+        return "running";
+    }
+    if (machine->io_error) {
+        return "io-error";
+    }
+    return machine->was_started ? "paused" : "prelaunch";
 }
 
 const char *

@@ -19,15 +19,16 @@ typedef struct {
     bool no_reboot; /* a guest reset ends the program instead */
 } MachineArgs;
 
-/* Builds everything, starts nothing; what fails is undone. plan: not owned,
- * outlives the machine. */
-Machine *machine_new(const MachinePlan *plan, const MachineArgs *args, GError **error);
+/* Builds everything, starts nothing; what fails is undone. plan: not owned, outlives the machine,
+ * and changes with it. */
+Machine *machine_new(MachinePlan *plan, const MachineArgs *args, GError **error);
 void machine_free(Machine *machine);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Machine, machine_free)
 
 typedef enum {
-    MACHINE_REQUEST_QUIT, /* a user's command: end with status 0 */
-    MACHINE_REQUEST_STOP, /* pause */
+    MACHINE_REQUEST_QUIT,     /* a user's command: end with status 0 */
+    MACHINE_REQUEST_STOP,     /* pause */
+    MACHINE_REQUEST_IO_ERROR, /* a device pauses it: its error policy */
     MACHINE_REQUEST_RESUME,
     MACHINE_REQUEST_RESET,      /* the guest's */
     MACHINE_REQUEST_HOST_RESET, /* a user's command */
@@ -53,6 +54,8 @@ void machine_resume(Machine *machine);
 bool machine_reset(Machine *machine);
 bool machine_is_running(const Machine *machine);
 bool machine_is_suspended(const Machine *machine);
+/* QEMU's word for its state: "running", "paused", "io-error" ... */
+const char *machine_status(const Machine *machine);
 
 const char *machine_name(const Machine *machine);
 GMainContext *machine_context(Machine *machine);

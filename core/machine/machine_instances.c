@@ -56,23 +56,31 @@ attach_slots(Machine *machine, Instance *instance, GError **error)
     return true;
 }
 
+Instance *
+machine_make_instance(Machine *machine, PlanInstance *plan, GError **error)
+{
+    Plugin *plugin = load_plugin(machine, plan->image, error);
+    g_autoptr(Instance) instance =
+        plugin != NULL ? instance_new(&machine->services, plan, plugin, error) : NULL;
+
+    if (instance == NULL || !attach_slots(machine, instance, error) ||
+        !instance_realize(instance, error)) {
+        return NULL;
+    }
+    return g_steal_pointer(&instance);
+}
+
 static bool
 make_all(Machine *machine, const GPtrArray *plans, GPtrArray *instances, GError **error)
 {
     unsigned i;
 
     for (i = 0; i < plans->len; i++) {
-        const PlanInstance *plan = plans->pdata[i];
-        Plugin *plugin = load_plugin(machine, plan->image, error);
-        Instance *instance =
-            plugin != NULL ? instance_new(&machine->services, plan, plugin, error) : NULL;
+        Instance *instance = machine_make_instance(machine, plans->pdata[i], error);
         if (instance == NULL) {
             return false;
         }
         g_ptr_array_add(instances, instance);
-        if (!attach_slots(machine, instance, error) || !instance_realize(instance, error)) {
-            return false;
-        }
     }
     return true;
 }
@@ -84,14 +92,33 @@ machine_make_instances(Machine *machine, GError **error)
            make_all(machine, machine->plan->devices, machine->devices, error);
 }
 
-/* Last made, first gone: a consumer before what it consumes. */
+static bool
+is_used(const GPtrArray *consumers, const Instance *backend)
+{
+    unsigned i, j;
+
+    for (i = 0; i < consumers->len; i++) {
+        const GArray *uses = ((const Instance *)consumers->pdata[i])->plan->slot_uses;
+        for (j = 0; j < uses->len; j++) {
+            if (g_array_index(uses, PlanSlotUse, j).backend == backend->plan) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* A consumer before what it consumes. Last made, first gone, is that order, unless backends changed
+ * places since. */
 static void
 free_all(GPtrArray *instances)
 {
     while (instances->len > 0) {
-        Instance *instance = instances->pdata[instances->len - 1];
-        g_ptr_array_set_size(instances, (int)instances->len - 1);
-        instance_free(instance);
+        guint i = instances->len - 1;
+        while (i > 0 && is_used(instances, instances->pdata[i])) {
+            i--;
+        }
+        instance_free(g_ptr_array_steal_index(instances, i));
     }
 }
 

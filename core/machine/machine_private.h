@@ -13,7 +13,7 @@ typedef struct {
 } PendingEvent;
 
 struct Machine {
-    const MachinePlan *plan;
+    MachinePlan *plan;
     MachineArgs args;
 
     GMainContext *context;
@@ -27,14 +27,20 @@ struct Machine {
     BootKernel *boot_kernel; /* NULL: firmware boots */
 
     bool running;
-    bool started;   /* vCPU threads exist */
-    bool suspended; /* in S3: the vCPUs stand, time goes on */
+    bool started;     /* vCPU threads exist */
+    bool was_started; /* it has run before */
+    bool io_error;    /* a device asked to stop; until someone resumes it */
+    bool suspended;   /* in S3: the vCPUs stand, time goes on */
     int exit_status;
 
     int request_fd;    /* eventfd: something is in `requests` or `events` */
-    GMutex lock;       /* protects: requests, events */
+    GMutex lock;       /* protects: requests, events, answers */
     unsigned requests; /* bit n: MachineRequest n */
     GQueue events;     /* PendingEvent */
+    GQueue answers;    /* of instances that are asked to come to rest */
+
+    GPtrArray *quiescing;  /* Quiesce*: instances on their way to rest; see machine_quiesce.c */
+    GHashTable *transient; /* set of Instance*: backends made for a medium, gone with it */
 
     MachineEventFunc *event_func;
     void *event_opaque;
@@ -50,6 +56,18 @@ void machine_start_instances(Machine *machine);
 void machine_stop_instances(Machine *machine);
 void machine_reset_instances(Machine *machine, uint32_t kind);
 Instance *machine_find_instance(Machine *machine, const char *id);
+/* Loads, creates, attaches, realizes. */
+Instance *machine_make_instance(Machine *machine, PlanInstance *plan, GError **error);
+/* machine_quiesce.c: to rest and on again. func is called once, now or later; error: the instance
+ * goes on as before. Until machine_unquiesce() it is at rest. */
+typedef void MachineRestFunc(void *opaque, const GError *error);
+void machine_quiesce(Machine *machine, Instance *instance, MachineRestFunc *func, void *opaque);
+void machine_unquiesce(Machine *machine, Instance *instance);
+bool machine_is_quiesced(const Machine *machine, const Instance *instance);
+void machine_quiesce_answer(Machine *machine, const char *who, int32_t status); /* [any] */
+void machine_quiesce_serve(Machine *machine);
+void machine_quiesce_init(Machine *machine);
+void machine_quiesce_done(Machine *machine);
 /* machine_boot.c: firmware or kernel, boot order. */
 bool machine_load_firmware(Machine *machine, GuestMemory *memory, GError **error);
 bool machine_prepare_boot(Machine *machine, GError **error);
@@ -58,6 +76,7 @@ bool machine_place_boot(Machine *machine, GError **error);
 void machine_suspend(Machine *machine);
 void machine_wake(Machine *machine);
 /* machine_requests.c */
+void machine_notify(Machine *machine); /* [any] */
 bool machine_requests_init(Machine *machine, GError **error);
 void machine_requests_done(Machine *machine);
 void machine_emit(Machine *machine, const char *who, const char *name, const char *json);

@@ -13,15 +13,11 @@
 #define EVENTS_MAX 1024 /* queued; more than that and a guest is flooding us */
 
 static const char *const request_names[] = {
-    [MACHINE_REQUEST_QUIT] = "quit",
-    [MACHINE_REQUEST_STOP] = "stop",
-    [MACHINE_REQUEST_RESUME] = "resume",
-    [MACHINE_REQUEST_RESET] = "reset",
-    [MACHINE_REQUEST_HOST_RESET] = "reset",
-    [MACHINE_REQUEST_POWEROFF] = "power off",
-    [MACHINE_REQUEST_POWER_BUTTON] = "power button",
-    [MACHINE_REQUEST_SUSPEND] = "suspend",
-    [MACHINE_REQUEST_WAKE] = "wake",
+    [MACHINE_REQUEST_QUIT] = "quit",          [MACHINE_REQUEST_STOP] = "stop",
+    [MACHINE_REQUEST_IO_ERROR] = "stop",      [MACHINE_REQUEST_RESUME] = "resume",
+    [MACHINE_REQUEST_RESET] = "reset",        [MACHINE_REQUEST_HOST_RESET] = "reset",
+    [MACHINE_REQUEST_POWEROFF] = "power off", [MACHINE_REQUEST_POWER_BUTTON] = "power button",
+    [MACHINE_REQUEST_SUSPEND] = "suspend",    [MACHINE_REQUEST_WAKE] = "wake",
     [MACHINE_REQUEST_FAIL] = "failure",
 };
 
@@ -46,6 +42,12 @@ machine_emit(Machine *machine, const char *who, const char *name, const char *js
 }
 
 void
+machine_notify(Machine *machine)
+{
+    (void)eventfd_write(machine->request_fd, 1);
+}
+
+void
 machine_queue_event(Machine *machine, const char *who, const char *name, const char *json)
 {
     PendingEvent *event = g_new0(PendingEvent, 1);
@@ -61,7 +63,7 @@ machine_queue_event(Machine *machine, const char *who, const char *name, const c
     if (event != NULL) {
         pending_event_free(event);
     }
-    (void)eventfd_write(machine->request_fd, 1);
+    machine_notify(machine);
 }
 
 void
@@ -75,7 +77,7 @@ machine_request(Machine *machine, MachineRequest request, const char *who, const
     g_mutex_lock(&machine->lock);
     machine->requests |= 1u << request;
     g_mutex_unlock(&machine->lock);
-    (void)eventfd_write(machine->request_fd, 1);
+    machine_notify(machine);
 }
 
 void
@@ -127,6 +129,10 @@ serve_request(Machine *machine, MachineRequest request)
     case MACHINE_REQUEST_STOP:
         machine_pause(machine);
         break;
+    case MACHINE_REQUEST_IO_ERROR:
+        machine->io_error = true;
+        machine_pause(machine);
+        break;
     case MACHINE_REQUEST_RESUME:
         machine_resume(machine);
         break;
@@ -169,6 +175,7 @@ serve(gint fd, GIOCondition condition, gpointer opaque)
         machine_emit(machine, event->who, event->name, event->json);
         pending_event_free(event);
     }
+    machine_quiesce_serve(machine);
     for (i = 0; i < MACHINE_REQUEST_COUNT; i++) {
         if ((requests & (1u << i)) != 0) {
             serve_request(machine, (MachineRequest)i);

@@ -77,7 +77,7 @@ free_peer(void *value)
 }
 
 static Instance *
-instance_alloc(Services *services, const PlanInstance *plan, const struct bp_class *class)
+instance_alloc(Services *services, PlanInstance *plan, const struct bp_class *class)
 {
     Instance *instance = g_new0(Instance, 1);
 
@@ -118,7 +118,7 @@ instance_query(Instance *instance, const char *interface_id)
 }
 
 Instance *
-instance_new(Services *services, const PlanInstance *plan, const Plugin *plugin, GError **error)
+instance_new(Services *services, PlanInstance *plan, const Plugin *plugin, GError **error)
 {
     Instance *instance = instance_alloc(services, plan, plugin_class(plugin, plan->class_index));
     struct bp_create args = {

@@ -26,7 +26,7 @@ typedef struct {
 struct bp_instance {
     struct bp_host host;
     Services *services;
-    const PlanInstance *plan;
+    PlanInstance *plan; /* of the machine's plan, which changes with it */
     const char *id;
     const struct bp_class *class;
     void *self;
@@ -57,7 +57,7 @@ struct bp_instance {
 };
 
 /* Creates, not yet attached or realized. The error has file and line of the option at fault. */
-Instance *instance_new(Services *services, const PlanInstance *plan, const Plugin *plugin,
+Instance *instance_new(Services *services, PlanInstance *plan, const Plugin *plugin,
                        GError **error);
 /* Detaches, withdraws every registration, destroys; takes NULL and half-made ones. */
 void instance_free(Instance *instance);

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of QMP's commands share. */
+#pragma once
+
+#include "control/qmp_commands.h"
+#include "machine/machine_backends.h"
+
+/* Ends of a command; a deferred one ends with qmp_call_finish(). */
+void qmp_call_fail(QmpCall *call, const char *error_class, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+void qmp_call_take_error(QmpCall *call, const GError *error);
+void qmp_call_return(QmpCall *call, JsonNode *value); /* takes value over */
+void qmp_call_return_object(QmpCall *call, JsonObject *object);
+void qmp_call_return_array(QmpCall *call, JsonArray *array);
+void qmp_call_finish(QmpCall *call);
+/* An argument's value; the fallback if it is absent. */
+const char *qmp_text(const QmpCall *call, const char *name, const char *fallback);
+bool qmp_flag(const QmpCall *call, const char *name, bool fallback);
+int64_t qmp_number(const QmpCall *call, const char *name, int64_t fallback);
+
+/* A group of a machine description as JSON has it. NULL and *problem: a value no option can have.
+ */
+Node *qmp_node_of_json(const char *name, JsonNode *value, char **problem);
+
+/* Storage as a backend tells of it, and the slot that "device" or "id" names (NULL: call failed).
+ */
+bool qmp_block_info(const Instance *backend, struct bp_block_info *info);
+bool qmp_is_block_slot(const MachineSlot *slot);
+MachineSlot *qmp_block_slot(QmpCall *call);
+JsonObject *qmp_block_describe(Machine *machine, Instance *backend);
+/* The group of options a filename and a format stand for; NULL after failing the call. */
+Node *qmp_block_options(QmpCall *call, const char *id, const char *format, const char *filename,
+                        bool readonly);
+/* blockdev-add's arguments as a group of options; NULL after failing the call. */
+Node *qmp_blockdev_options(QmpCall *call, JsonObject *arguments);
+/* "raw" -> the plugin that reads it, or NULL. */
+char *qmp_block_plugin(Machine *machine, const char *driver);
+
+/* qmp_machine.c */
+void qmp_query_version(QmpCall *call);
+void qmp_query_status(QmpCall *call);
+void qmp_query_name(QmpCall *call);
+void qmp_query_uuid(QmpCall *call);
+void qmp_query_commands(QmpCall *call);
+void qmp_stop(QmpCall *call);
+void qmp_cont(QmpCall *call);
+void qmp_system_reset(QmpCall *call);
+void qmp_system_powerdown(QmpCall *call);
+void qmp_system_wakeup(QmpCall *call);
+void qmp_quit(QmpCall *call);
+/* qmp_block.c */
+void qmp_query_block(QmpCall *call);
+void qmp_query_named_block_nodes(QmpCall *call);
+void qmp_block_resize(QmpCall *call);
+void qmp_blockdev_add(QmpCall *call);
+void qmp_blockdev_del(QmpCall *call);
+/* qmp_media.c */
+void qmp_eject(QmpCall *call);
+void qmp_blockdev_open_tray(QmpCall *call);
+void qmp_blockdev_close_tray(QmpCall *call);
+void qmp_blockdev_insert_medium(QmpCall *call);
+void qmp_blockdev_remove_medium(QmpCall *call);
+void qmp_blockdev_change_medium(QmpCall *call);

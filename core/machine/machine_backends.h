@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Backends that come, go and change places while the machine runs. [control] */
+#pragma once
+
+#include "machine/machine_slots.h"
+
+/* Makes a backend of a group of options named by its id, which is taken over: the plugin is loaded
+ * if it is not yet, the options are held against its schema with the same messages as a
+ * description's. */
+Instance *machine_backend_add(Machine *machine, Node *options, GError **error);
+/* ERROR_STATE: something stands on it. */
+bool machine_backend_remove(Machine *machine, Instance *backend, GError **error);
+Instance *machine_backend_find(Machine *machine, const char *id); /* or NULL */
+const GPtrArray *machine_backends(const Machine *machine);        /* Instance* */
+const GPtrArray *machine_devices(const Machine *machine);         /* Instance* */
+/* An id that nothing has: "medium0", "medium1" ... */
+char *machine_unused_id(Machine *machine, const char *prefix);
+/* One that was made for a medium and goes with it. */
+void machine_backend_set_transient(Machine *machine, Instance *backend);
+bool machine_backend_is_transient(const Machine *machine, const Instance *backend);
+
+/* The end of a change; error NULL: done. Called once, now or later. */
+typedef void MachineDoneFunc(void *opaque, const GError *error);
+
+/* Puts another backend into a slot, or none: the consumer comes to rest, loses the old one, gets
+ * the new one, goes on. What fails is undone, and the old backend is in its place again. A
+ * transient one that was taken out is removed. slot: borrowed. */
+void machine_exchange(Machine *machine, const MachineSlot *slot, Instance *backend,
+                      MachineDoneFunc *func, void *opaque);
