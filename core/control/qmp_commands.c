@@ -91,8 +91,8 @@ qmp_call_return_array(QmpCall *call, JsonArray *array)
     qmp_call_return(call, node);
 }
 
-void
-qmp_call_finish(QmpCall *call)
+static void
+call_end(QmpCall *call)
 {
     if (call->done != NULL) {
         call->done(call, call->opaque);
@@ -101,6 +101,16 @@ qmp_call_finish(QmpCall *call)
     g_free(call->error_text);
     g_clear_pointer(&call->value, json_node_unref);
     g_free(call);
+}
+
+/* Often at once: what is at rest already need not be waited for. */
+void
+qmp_call_finish(QmpCall *call)
+{
+    call->is_finished = true;
+    if (!call->is_running) {
+        call_end(call);
+    }
 }
 
 void
@@ -257,11 +267,13 @@ qmp_call_run(Machine *machine, const char *name, JsonObject *arguments,
     if (command == NULL) {
         qmp_call_fail(call, "CommandNotFound", "The command %.64s has not been found", name);
     } else if (check_arguments(call, command)) {
+        call->is_running = true;
         command->run(call);
+        call->is_running = false;
     }
-    if (call->is_deferred) {
+    if (call->is_deferred && !call->is_finished) {
         return call;
     }
-    qmp_call_finish(call);
+    call_end(call);
     return NULL;
 }

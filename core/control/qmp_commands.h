@@ -16,8 +16,10 @@ struct QmpCall {
     JsonObject *arguments;   /* never NULL; checked against the command's list */
     const char *error_class; /* "CommandNotFound", "GenericError" ...; NULL: success */
     char *error_text;
-    JsonNode *value; /* NULL stands for {} */
-    bool is_deferred;
+    JsonNode *value;  /* NULL stands for {} */
+    bool is_deferred; /* it ends with qmp_call_finish() */
+    bool is_running;  /* its function has not returned yet */
+    bool is_finished;
     void (*done)(QmpCall *call, void *opaque); /* NULL: whoever asked has gone */
     void *opaque;
 };

@@ -9,9 +9,10 @@
 #include <unistd.h>
 
 #define CLIENTS_MAX 64
-#define BACKLOG_MAX (1u << 20) /* bytes of a client that sends on while a command takes its time   \
-                                */
-#define OUTPUT_MAX (4u << 20)  /* bytes for a client that does not read; then it is dropped */
+#define BACKLOG_MAX                                                                                \
+    (1u << 20)                /* bytes of a client that sends on while a command takes its time    \
+                               */
+#define OUTPUT_MAX (4u << 20) /* bytes for a client that does not read; then it is dropped */
 
 struct QmpServer {
     Machine *machine;

@@ -42,17 +42,29 @@ class Qmp:
         check(line, "the control socket was closed")
         return json.loads(line)
 
-    def ask(self, command, **arguments):
+    def call(self, command, arguments):
+        """The whole answer. A name with a dash is written with two underscores: node__name."""
         request = {"execute": command}
         if arguments:
-            request["arguments"] = arguments
+            request["arguments"] = {name.replace("__", "-"): value for name, value in arguments.items()}
         self.socket.sendall(json.dumps(request).encode() + b"\n")
         while True:
             answer = self._next()
             if "event" not in answer:
-                check("return" in answer, f"{command}: {answer}")
-                return answer["return"]
+                return answer
             self.events.append(answer)
+
+    def ask(self, command, **arguments):
+        answer = self.call(command, arguments)
+        check("return" in answer, f"{command}: {answer}")
+        return answer["return"]
+
+    def fails(self, text, command, /, error_class="GenericError", **arguments):
+        """The command must fail with this class, and text in its description."""
+        answer = self.call(command, arguments)
+        check("error" in answer, f"{command} did not fail: {answer}")
+        equal(answer["error"]["class"], error_class, f"{command}: class of {answer['error']['desc']}")
+        check(text in answer["error"]["desc"], f"{command}: got '{answer['error']['desc']}', not '{text}'")
 
     def event(self, name):
         """Waits for an event; returns its data."""
