@@ -8,7 +8,7 @@
 const struct command_table *
 scsi_commands(const struct bp_scsi_unit *unit)
 {
-    return unit->identity.type == BP_SCSI_TYPE_CDROM ? &scsi_mmc_commands : &scsi_mmc_commands;
+    return unit->identity.type == BP_SCSI_TYPE_CDROM ? &scsi_mmc_commands : &scsi_sbc_commands;
 }
 
 const struct bp_scsi_command *

@@ -13,7 +13,6 @@
 #define CMD_MEDIUM    (1u << 1) /* needs a medium that is ready */
 #define CMD_WRITES    (1u << 2) /* needs one that is not write protected */
 #define CMD_CONFLICT  (1u << 3) /* allowed in spite of another's reservation */
-#define CMD_SHARED    (1u << 4) /* allowed in spite of another's write exclusive reservation */
 
 #define NO_SERVICE 0xffu /* else the service action is in byte 1, bits 0-4 */
 
@@ -35,6 +34,7 @@ struct command_table {
 };
 
 extern const struct command_table scsi_mmc_commands;
+extern const struct command_table scsi_sbc_commands;
 
 /* The entry for a CDB, or NULL. */
 const struct bp_scsi_command *scsi_find_command(const struct bp_scsi_unit *unit,
@@ -160,6 +160,9 @@ void scsi_synchronize(struct bp_scsi_task *task);
 void scsi_synchronize_advance(struct bp_scsi_task *task);
 void scsi_report_opcodes(struct bp_scsi_task *task);
 void scsi_report_tmfs(struct bp_scsi_task *task);
+void scsi_log_sense(struct bp_scsi_task *task);
+/* Fills a page of disks. Returns its length, 0: no such page. */
+uint32_t sbc_vpd(const struct bp_scsi_unit *unit, uint32_t code, uint8_t *page);
 
 /* --- big endian --------------------------------------------------------------------------------
  */

@@ -53,6 +53,9 @@ bp_scsi_nexus_init(struct bp_scsi_nexus *nexus, struct bp_scsi_unit *unit, uint3
 void
 bp_scsi_nexus_done(struct bp_scsi_nexus *nexus)
 {
+    if (nexus->unit->reserved_by == nexus) {
+        nexus->unit->reserved_by = NULL;
+    }
     for (struct bp_scsi_nexus **at = &nexus->unit->nexuses; *at != NULL; at = &(*at)->next) {
         if (*at == nexus) {
             *at = nexus->next;
@@ -73,6 +76,7 @@ bp_scsi_unit_reset(struct bp_scsi_unit *unit, uint16_t code)
 {
     scsi_mode_reset(unit);
     unit->stopped = 0;
+    unit->reserved_by = NULL;
     unit->spun_down = 0;
     unit->eject_request = 0;
     unit->media_event = 0;

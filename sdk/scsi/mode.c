@@ -128,7 +128,98 @@ fill_capabilities(const struct bp_scsi_unit *unit, uint8_t *page, uint32_t which
     put_be(page + 14, 2, which == CURRENT ? unit->read_speed : MMC_SPEED_MAX);
 }
 
+/* Read-write error recovery of disks, SBC-3 6.5.8. */
+static void
+fill_disk_recovery(const struct bp_scsi_unit *unit, uint8_t *page, uint32_t which)
+{
+    page[2] = 0xc0; /* AWRE, ARRE: what the backend does */
+}
+
+#define HEADS   255u
+#define SECTORS 63u
+
+/* Rigid disk geometry, SBC-2 6.3.5: obsolete, and what firmware still reads. */
+static void
+fill_geometry(const struct bp_scsi_unit *unit, uint8_t *page, uint32_t which)
+{
+    put_be(page + 2, 3, bp_min_u64(unit->blocks / (HEADS * SECTORS), 0xffffff));
+    page[5] = HEADS;
+    put_be(page + 20, 2, unit->identity.rotation_rate > 1 ? unit->identity.rotation_rate : 0);
+}
+
+#define WCE     0x04u
+#define RCD     0x01u
+#define D_SENSE 0x04u
+#define SWP     0x08u
+
+static uint32_t
+has_cache(const struct bp_scsi_unit *unit)
+{
+    return (unit->block_flags & BP_BLOCK_WRITE_CACHE) != 0;
+}
+
+/* Caching, SBC-3 6.5.5. Without a cache below there is none to switch on. */
+static void
+fill_caching(const struct bp_scsi_unit *unit, uint8_t *page, uint32_t which)
+{
+    uint32_t write = which == SAVED     ? unit->saved_write_cache
+                     : which == DEFAULT ? 1
+                                        : unit->write_cache;
+    uint32_t no_read = which == SAVED     ? unit->saved_read_cache_off
+                       : which == DEFAULT ? 0
+                                          : unit->read_cache_off;
+
+    page[2] = (uint8_t)((write && has_cache(unit) ? WCE : 0) | (no_read ? RCD : 0));
+}
+
+static void
+take_caching(struct bp_scsi_unit *unit, const uint8_t *page, uint32_t save)
+{
+    if (has_cache(unit)) {
+        unit->write_cache = (page[2] & WCE) != 0;
+    }
+    unit->read_cache_off = (page[2] & RCD) != 0;
+    if (save) {
+        unit->saved_write_cache = unit->write_cache;
+        unit->saved_read_cache_off = unit->read_cache_off;
+    }
+}
+
+/* Control, SPC-4 7.5.8. */
+static void
+fill_control(const struct bp_scsi_unit *unit, uint8_t *page, uint32_t which)
+{
+    uint32_t sense = which == SAVED     ? unit->saved_descriptor_sense
+                     : which == DEFAULT ? 0
+                                        : unit->descriptor_sense;
+    uint32_t protect = which == SAVED     ? unit->saved_software_protect
+                       : which == DEFAULT ? 0
+                                          : unit->software_protect;
+
+    page[2] = sense ? D_SENSE : 0;
+    page[3] = 0x10; /* unrestricted reordering */
+    page[4] = protect ? SWP : 0;
+    page[5] = 0x40; /* TAS */
+    put_be(page + 8, 2, 0xffff);
+}
+
+static void
+take_control(struct bp_scsi_unit *unit, const uint8_t *page, uint32_t save)
+{
+    unit->descriptor_sense = (page[2] & D_SENSE) != 0;
+    unit->software_protect = (page[4] & SWP) != 0;
+    if (save) {
+        unit->saved_descriptor_sense = unit->descriptor_sense;
+        unit->saved_software_protect = unit->software_protect;
+    }
+}
+
 static const struct mode_page pages[] = {
+    {0x01, 12, FOR_DISK, fill_disk_recovery, NULL, {0}},
+    {0x04, 24, FOR_DISK, fill_geometry, NULL, {0}},
+    {0x08, 20, FOR_DISK, fill_caching, take_caching, {[2] = WCE | RCD}},
+    {0x0a, 12, FOR_DISK, fill_control, take_control, {[2] = D_SENSE, [4] = SWP}},
+    {0x1c, 12, FOR_DISK, fill_timeout, NULL, {0}},
     {0x01, 12, FOR_CD, fill_recovery, take_recovery, {[2] = 0xff, [3] = 0xff, [8] = 0xff}},
     {0x0d, 8, FOR_CD, fill_cdrom, take_cdrom, {[3] = 0x0f}},
     {0x0e, 16, FOR_CD, fill_audio, take_audio, {[8] = 0x0f, [9] = 0xff, [10] = 0x0f, [11] = 0xff}},
@@ -167,6 +258,9 @@ make_page(const struct bp_scsi_unit *unit, const struct mode_page *page, uint32_
     memset(to, 0, page->length);
     if (which == CHANGEABLE) {
         memcpy(to, page->changeable, page->length);
+        if (page->fill == fill_caching && !has_cache(unit)) {
+            to[2] &= (uint8_t)~WCE;
+        }
     } else {
         page->fill(unit, to, which);
     }
@@ -297,7 +391,7 @@ check_page(struct bp_scsi_task *task, uint32_t at, uint32_t length)
     const struct bp_scsi_unit *unit = task_unit(task);
     const uint8_t *given = task->page + at;
     const struct mode_page *page = NULL;
-    uint8_t now[PAGE_MAX];
+    uint8_t now[PAGE_MAX], changeable[PAGE_MAX];
 
     for (uint32_t i = 0; i < BP_ARRAY_LENGTH(pages); i++) {
         if (has_page(unit, &pages[i]) && pages[i].code == (given[0] & 0x3f)) {
@@ -317,8 +411,9 @@ check_page(struct bp_scsi_task *task, uint32_t at, uint32_t length)
         return NULL;
     }
     make_page(unit, page, CURRENT, now);
+    make_page(unit, page, CHANGEABLE, changeable);
     for (uint32_t i = 2; i < page->length; i++) {
-        if ((now[i] ^ given[i]) & ~page->changeable[i]) {
+        if ((now[i] ^ given[i]) & ~changeable[i]) {
             task_fail_list(task, at + i, 8);
             return NULL;
         }
@@ -365,8 +460,12 @@ scsi_mode_selected(struct bp_scsi_task *task)
     uint32_t ten = task->cdb[0] == 0x55;
     uint32_t length = (uint32_t)task->length;
     uint32_t header = ten ? 8 : 4;
-    uint32_t descriptor, changed = 0;
+    uint32_t descriptor, changed = 0, cached = unit->write_cache;
 
+    if (task->phase == 1) {
+        task_good(task); /* the cache that was switched off is empty */
+        return;
+    }
     if (length < header) {
         task_fail(task, BP_SCSI_ILLEGAL_REQUEST, 0x1a00);
         return;
@@ -395,5 +494,10 @@ scsi_mode_selected(struct bp_scsi_task *task)
     if (changed) {
         bp_scsi_unit_attention(unit, task->nexus, 0x2a01); /* mode parameters changed */
     }
-    task_good(task);
+    if (cached && !unit->write_cache) {
+        task->phase = 1;
+        io_request(task, BP_BLOCK_FLUSH, 0, 0, NULL, 0);
+    } else {
+        task_good(task);
+    }
 }

@@ -103,6 +103,8 @@ vpd_extended(uint8_t *page)
 static uint32_t
 vpd_supported(const struct bp_scsi_unit *unit, uint8_t *page)
 {
+    static const uint8_t disk_pages[] = {0xb0, 0xb1, 0xb2, 0xb6};
+    uint32_t cd = unit->identity.type == BP_SCSI_TYPE_CDROM;
     uint32_t at = 4;
 
     page[at++] = 0x00;
@@ -112,6 +114,9 @@ vpd_supported(const struct bp_scsi_unit *unit, uint8_t *page)
     page[at++] = 0x83;
     if (!(unit->identity.flags & BP_SCSI_ATAPI)) {
         page[at++] = 0x86;
+    }
+    for (uint32_t i = 0; !cd && i < BP_ARRAY_LENGTH(disk_pages); i++) {
+        page[at++] = disk_pages[i];
     }
     return at;
 }
@@ -142,6 +147,8 @@ vital_product_data(struct bp_scsi_task *task)
         length = vpd_identification(unit, page);
     } else if (code == 0x86 && !(unit->identity.flags & BP_SCSI_ATAPI)) {
         length = vpd_extended(page);
+    } else if (unit->identity.type == BP_SCSI_TYPE_DISK) {
+        length = sbc_vpd(unit, code, page);
     }
     if (length == 0) {
         task_fail_cdb(task, 2, 8);

@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TAG_NEXUS 0x100u /* begins a nexus */
-#define TAG_PAGE  0x2ffu
+#define TAG_NEXUS    0x100u /* begins a nexus */
+#define TAG_RESERVES 0x1ffu
+#define TAG_PAGE     0x2ffu
 
 #define U(tag, member, max) BP_STATE_FIELD(tag, struct bp_scsi_unit, member, 0, max)
 #define UA(tag, member)     BP_STATE_ARRAY(tag, struct bp_scsi_unit, member, 0)
@@ -104,6 +105,12 @@ nested_put(const struct bp_state_sink *sink, uint32_t tag, const void *data, uin
     return 0;
 }
 
+static uint32_t
+reserves(const struct bp_scsi_nexus *nexus)
+{
+    return nexus->unit->reserved_by == nexus;
+}
+
 static int32_t
 write_unit(const struct bp_scsi_unit *unit, const struct bp_state_sink *sink)
 {
@@ -114,6 +121,9 @@ write_unit(const struct bp_scsi_unit *unit, const struct bp_state_sink *sink)
         r = sink->put(sink, TAG_NEXUS, NULL, 0);
         if (r == 0) {
             r = bp_state_save(nexus_fields, BP_ARRAY_LENGTH(nexus_fields), nexus, sink);
+        }
+        if (r == 0 && reserves(nexus)) {
+            r = sink->put(sink, TAG_RESERVES, NULL, 0);
         }
     }
     return r;
@@ -203,6 +213,8 @@ read_unit(const struct bp_scsi_unit *unit, struct bp_scsi_unit *apply, const voi
             return -EPROTO;
         } else if (record.tag > TAG_NEXUS && nexus == NULL) {
             return -EINVAL;
+        } else if (apply != NULL && record.tag == TAG_RESERVES) {
+            apply->reserved_by = nexus;
         } else if (apply != NULL && record.tag < TAG_NEXUS) {
             (void)bp_state_take_record(unit_fields, BP_ARRAY_LENGTH(unit_fields), apply, &record);
         } else if (apply != NULL) {
@@ -223,42 +235,86 @@ bp_scsi_unit_restore(struct bp_scsi_unit *unit, const void *data, uint64_t lengt
 {
     int32_t r = read_unit(unit, NULL, data, length);
 
-    return r != 0 ? r : read_unit(unit, unit, data, length);
+    if (r != 0) {
+        return r;
+    }
+    unit->reserved_by = NULL;
+    return read_unit(unit, unit, data, length);
 }
 
 /* --- tasks -------------------------------------------------------------------------------------
  */
+
+/* Commands that go on by themselves, and how each may. */
+static uint32_t
+kind_fits(const struct bp_scsi_task *task)
+{
+    static const struct {
+        uint8_t opcode;
+        uint8_t kinds; /* bit n: KIND_... n */
+    } fits[] = {
+        {0x04, 1u << KIND_PAGE_OUT | 1u << KIND_STEPS},
+        {0x15, 1u << KIND_PAGE_OUT},
+        {0x1b, 1u << KIND_STEPS},
+        {0x2e, 1u << KIND_BOUNCE},
+        {0x2f, 1u << KIND_BOUNCE | 1u << KIND_STEPS | 1u << KIND_BUFFER},
+        {0x35, 1u << KIND_STEPS},
+        {0x41, 1u << KIND_BUFFER},
+        {0x42, 1u << KIND_BUFFER},
+        {0x55, 1u << KIND_PAGE_OUT},
+        {0x89, 1u << KIND_BUFFER},
+        {0x8b, 1u << KIND_BOUNCE},
+        {0x8e, 1u << KIND_BOUNCE},
+        {0x8f, 1u << KIND_BOUNCE | 1u << KIND_STEPS | 1u << KIND_BUFFER},
+        {0x91, 1u << KIND_STEPS},
+        {0x93, 1u << KIND_BUFFER | 1u << KIND_STEPS},
+        {0xae, 1u << KIND_BOUNCE},
+        {0xaf, 1u << KIND_BOUNCE | 1u << KIND_STEPS | 1u << KIND_BUFFER},
+        {0xb6, 1u << KIND_PAGE_OUT},
+        {0xb9, 1u << KIND_BOUNCE},
+        {0xbe, 1u << KIND_BOUNCE},
+    };
+
+    for (uint32_t i = 0; i < BP_ARRAY_LENGTH(fits); i++) {
+        if (fits[i].opcode == task->cdb[0]) {
+            return task->command->advance != NULL && (fits[i].kinds >> task->kind & 1);
+        }
+    }
+    return task->command->advance == NULL &&
+           (task->kind == KIND_PAGE_IN || task->kind == KIND_READ || task->kind == KIND_WRITE);
+}
 
 /* What the fields must be to each other: the state may come from anywhere. */
 static int32_t
 check_task(const struct bp_scsi_unit *unit, const struct bp_scsi_task *task, uint64_t page)
 {
     uint32_t paged = task->kind == KIND_PAGE_IN || task->kind == KIND_PAGE_OUT;
-    uint64_t unit_bytes = task->kind == KIND_BOUNCE ? task->detail[0] : unit->block_size;
+    uint32_t cd = unit->identity.type == BP_SCSI_TYPE_CDROM;
+    uint64_t unit_bytes = task->kind == KIND_BOUNCE && cd ? task->detail[0] : unit->block_size;
 
-    if (task->command == NULL || task->state == BP_SCSI_IDLE || task->kind == KIND_NONE ||
-        task->moved > task->length ||
+    if (task->command == NULL || !kind_fits(task) || task->state == BP_SCSI_IDLE ||
+        task->kind == KIND_NONE || task->moved > task->length ||
         (task->state != BP_SCSI_WAIT && task->moved == task->length) ||
         (task->state != BP_SCSI_WAIT && task->state != task->direction)) {
         return -EINVAL;
     }
     if (paged) {
-        return task->length <= BP_SCSI_PAGE_BYTES && page == task->length && task->grain == 1 &&
-                       (task->kind == KIND_PAGE_IN || task->command->advance != NULL)
+        return task->length <= BP_SCSI_PAGE_BYTES && page == task->length && task->grain == 1
                    ? 0
                    : -EINVAL;
     }
-    if (task->kind != KIND_READ && task->kind != KIND_WRITE && task->command->advance == NULL) {
-        return -EINVAL;
+    if (task->kind == KIND_STEPS) {
+        return task->length == 0 && task->done_blocks <= task->blocks ? 0 : -EINVAL;
     }
-    if (task->kind == KIND_STEPS || task->kind == KIND_BUFFER) {
-        return task->length <= BP_SCSI_ARENA_BYTES ? 0 : -EINVAL;
+    if (task->kind == KIND_BUFFER) {
+        /* COMPARE AND WRITE puts half as much behind it */
+        return task->length <= BP_SCSI_ARENA_BYTES / 3 * 2 ? 0 : -EINVAL;
     }
     /* an address range that a start() could have let through, on a medium that may be another */
-    if (task->grain == 0 || unit_bytes == 0 || task->blocks > UINT32_MAX ||
+    if (task->grain == 0 || unit_bytes == 0 || unit_bytes > 4096 || task->blocks > UINT32_MAX ||
         task->lba > UINT64_MAX / 2 / unit_bytes || task->length != task->blocks * unit_bytes ||
         task->moved % task->grain != 0 ||
-        (task->kind != KIND_BOUNCE && task->grain != unit_bytes)) {
+        ((task->kind != KIND_BOUNCE || !cd) && task->grain != unit_bytes)) {
         return -EINVAL;
     }
     return 0;
@@ -318,7 +374,11 @@ bp_scsi_task_restore(struct bp_scsi_task *task, const void *data, uint64_t lengt
      * whose request had not ended is taken again from its beginning */
     task->window = task->window_done = 0;
     task->phase = 0;
-    task->moved = task->kind == KIND_BUFFER ? 0 : task->moved;
+    if (task->kind == KIND_BUFFER) {
+        task->moved = 0;
+        task->done_blocks = 0;
+        memset(task->detail, 0, sizeof(task->detail));
+    }
     if (task->state == BP_SCSI_WAIT && task->moved < task->length) {
         task->state = task->direction;
     }

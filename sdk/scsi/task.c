@@ -171,6 +171,21 @@ page_move(struct bp_scsi_task *task)
     }
 }
 
+/* A window of what the bounce buffer collects. */
+static void
+buffer_move(struct bp_scsi_task *task)
+{
+    if (!io_bounce(task)) {
+        return;
+    }
+    (void)bp_iovec_read(task->iov, task->iov_count, 0, task_unit(task)->arena + task->moved,
+                        task->window);
+    task_window_done(task, task->window);
+    if (task->state == BP_SCSI_WAIT) {
+        task->command->advance(task);
+    }
+}
+
 void
 task_advance(struct bp_scsi_task *task)
 {
@@ -190,8 +205,14 @@ task_advance(struct bp_scsi_task *task)
     case KIND_WRITE:
         io_advance(task);
         break;
-    case KIND_BOUNCE:
     case KIND_BUFFER:
+        if (task->moved < task->length) {
+            buffer_move(task);
+        } else {
+            task->command->advance(task);
+        }
+        break;
+    case KIND_BOUNCE:
     case KIND_STEPS:
         task->command->advance(task);
         break;
@@ -273,10 +294,19 @@ bp_scsi_start(struct bp_scsi_task *task)
         scsi_fail_unknown(task);
         return task->state;
     }
+    if (unit->reserved_by != NULL && unit->reserved_by != task->nexus &&
+        !(command->flags & CMD_CONFLICT)) {
+        task_status(task, BP_SCSI_RESERVATION_CONFLICT);
+        return task->state;
+    }
     if (check_usage(task)) {
         return task->state;
     }
     if ((command->flags & CMD_MEDIUM) && media_not_ready(task)) {
+        return task->state;
+    }
+    if ((command->flags & CMD_WRITES) && scsi_write_protected(unit)) {
+        task_fail(task, BP_SCSI_DATA_PROTECT, 0x2700);
         return task->state;
     }
     command->start(task);

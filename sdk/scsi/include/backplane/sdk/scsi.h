@@ -262,6 +262,7 @@ struct bp_scsi_unit {
     const struct bp_scsi_port *port;
     void *opaque;
     struct bp_scsi_nexus *nexuses;
+    struct bp_scsi_nexus *reserved_by; /* RESERVE */
     const struct bp_block_ops *ops;
     void *self;
     void *queue;
