@@ -64,6 +64,7 @@ fdc_watch_host(struct fdc *fdc)
     }
     now = fdc->host.timer->now(fdc->host.instance, BP_CLOCK_VIRTUAL);
     sector = floppy_drive_turn_ns(drive->type) / drive->medium.format.sectors;
+    fdc->transfer.host_deadline_ns = now + sector;
     fdc->host.timer->arm(fdc->host.instance, FDC_TIMER_HOST, now + sector);
 }
 
@@ -89,6 +90,7 @@ fdc_service_end(struct fdc *fdc)
     t->flags &= ~FDC_T_SERVICE;
     if (fdc->real_time) {
         fdc->host.timer->cancel(fdc->host.instance, FDC_TIMER_HOST);
+        t->host_deadline_ns = 0;
     }
     if (t->flags & FDC_T_PIO) {
         fdc_interrupt(fdc, 0);

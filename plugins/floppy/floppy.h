@@ -176,8 +176,9 @@ struct fdc_transfer {
         awaiting;   /* a request of this command is in flight: of `count` sectors from `first` on */
     uint32_t first; /* index in the cylinder */
     uint32_t count; /* 0: a flush */
-    uint32_t cylinder;    /* on the medium */
-    uint64_t deadline_ns; /* of FDC_TIMER_RUN */
+    uint32_t cylinder;         /* on the medium */
+    uint64_t deadline_ns;      /* of FDC_TIMER_RUN */
+    uint64_t host_deadline_ns; /* of FDC_TIMER_HOST; 0: not armed */
     /* Sectors of the cylinder, a bit each: in the buffer; to be written; formatted. */
     uint64_t valid[FLOPPY_MAX_HEADS];
     uint64_t dirty[FLOPPY_MAX_HEADS];

@@ -80,6 +80,7 @@ static const struct bp_state_field transfer_fields[] = {
     T(0x17, deadline_ns, 0),
     TA(0x18, valid),
     TA(0x19, dirty),
+    T(0x1a, host_deadline_ns, 0),
 };
 
 static const struct bp_state_field seek_fields[] = {
@@ -365,6 +366,16 @@ floppy_restore(void *self, uint32_t version, const void *data, uint64_t length)
     return load(self, data, length, 1);
 }
 
+static void
+restore_timer(struct fdc *fdc, uint32_t timer, uint32_t armed, uint64_t deadline_ns)
+{
+    if (armed) {
+        fdc->host.timer->arm(fdc->host.instance, timer, deadline_ns);
+    } else {
+        fdc->host.timer->cancel(fdc->host.instance, timer);
+    }
+}
+
 /* Lines, timers, and the request that was held. */
 static int32_t
 floppy_after_restore(void *self)
@@ -377,14 +388,11 @@ floppy_after_restore(void *self)
     fdc->host.isadma->dreq(instance, FDC_DMA_CHANNEL,
                            (t->flags & FDC_T_SERVICE) && !(t->flags & FDC_T_PIO));
     for (uint32_t i = 0; i < FDC_SELECTS; i++) {
-        if (fdc->seeks[i].busy) {
-            fdc->host.timer->arm(instance, FDC_TIMER_SEEK + i, fdc->seeks[i].deadline_ns);
-        }
+        restore_timer(fdc, FDC_TIMER_SEEK + i, fdc->seeks[i].busy, fdc->seeks[i].deadline_ns);
     }
-    if (t->flags & FDC_T_WAITING) {
-        fdc->host.timer->arm(instance, FDC_TIMER_RUN, t->deadline_ns);
-    }
-    fdc_watch_host(fdc);
+    restore_timer(fdc, FDC_TIMER_RUN, t->flags & FDC_T_WAITING, t->deadline_ns);
+    restore_timer(fdc, FDC_TIMER_HOST, t->host_deadline_ns != 0 && (t->flags & FDC_T_SERVICE),
+                  t->host_deadline_ns);
     if (!fdc->quiescing) {
         t->flags &= ~FDC_T_HELD;
         fdc_run(fdc);
