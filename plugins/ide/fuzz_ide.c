@@ -36,7 +36,12 @@ struct target {
     struct th_host *th;
     struct bp_instance *ide;
     struct th_block *disk;
+    struct th_block *other;
     uint16_t base;
+    uint32_t runs;
+    uint32_t saves;
+    uint8_t *fresh; /* state after power-on */
+    uint64_t fresh_length;
 };
 
 static void
@@ -122,8 +127,10 @@ step(struct target *t, struct input *in)
     case 12:
         th_pci_write(t->ide, op & 0x80 ? 4 : 0x40 + (op >> 4) % 8, 2, take(in, 2));
         break;
-    case 13:
-        save_and_restore(t, take(in, 4));
+    case 13: /* once: it takes as long as all the rest */
+        if (t->saves++ == 0) {
+            save_and_restore(t, take(in, 4));
+        }
         break;
     case 14:
         th_reset(t->ide, BP_RESET_SYSTEM);
@@ -138,29 +145,69 @@ step(struct target *t, struct input *in)
     }
 }
 
+/* One controller serves many inputs: to make one takes longer than to run one. What the fake core
+ * writes down grows, so it is made anew once in a while. */
+#define RUNS_OF_A_HOST 4096u
+#define STEPS          160u
+
+static void
+plug(struct target *t)
+{
+    t->th = th_new();
+    t->disk = th_block_new(t->th, "a", IMAGE_BYTES);
+    t->other = th_block_new(t->th, "b", IMAGE_BYTES);
+    t->ide = th_plug(t->th, &backplane_plugin_v1, "ide0",
+                     "drives = ( { channel = 0; unit = 0; disk = \"a\"; },"
+                     "{ channel = 1; unit = 1; disk = \"b\"; on_read_error = \"ignore\";"
+                     "on_write_error = \"ignore\"; write_cache = false; } );");
+    if (t->ide == NULL || th_save(t->ide, &t->fresh, &t->fresh_length) != 0) {
+        abort();
+    }
+}
+
+/* As if it had just been made, except for what is in the images. */
+static void
+refresh(struct target *t)
+{
+    t->base = 0x1f0;
+    t->saves = 0;
+    th_block_hold(t->disk, 0);
+    th_block_fail(t->disk, 0, 0, 0, 0);
+    th_run(t->th);
+    th_reset(t->ide, BP_RESET_SYSTEM);
+    if (th_restore(t->ide, t->fresh, t->fresh_length) != 0 || th_take_violations(t->th) != 0) {
+        abort();
+    }
+    th_pci_place(t->ide);
+    th_irq_log_clear(t->th);
+    th_block_log_clear(t->disk);
+    th_block_log_clear(t->other);
+    memset(th_ram(t->th, 0x1000, 0x2000), 0, 0x2000);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static struct target t;
     struct input in = {data, size};
-    struct target t = {.th = th_new(), .base = 0x1f0};
 
-    t.disk = th_block_new(t.th, "a", IMAGE_BYTES);
-    (void)th_block_new(t.th, "b", IMAGE_BYTES);
-    t.ide = th_plug(t.th, &backplane_plugin_v1, "ide0",
-                    "drives = ( { channel = 0; unit = 0; disk = \"a\"; },"
-                    "{ channel = 1; unit = 1; disk = \"b\"; on_read_error = \"ignore\";"
-                    "on_write_error = \"ignore\"; write_cache = false; } );");
-    if (t.ide == NULL) {
-        abort();
+    if (t.runs++ % RUNS_OF_A_HOST == 0) {
+        if (t.th != NULL) {
+            th_free(t.th);
+            free(t.fresh);
+        }
+        plug(&t);
     }
-    th_pci_place(t.ide);
-    for (uint32_t i = 0; i < 512 && in.length > 0; i++) {
+    refresh(&t);
+    for (uint32_t i = 0; i < STEPS && in.length > 0; i++) {
         step(&t, &in);
     }
     th_block_hold(t.disk, 0);
     th_run(t.th);
-    th_free(t.th); /* aborts on a violation of the contract */
+    if (th_take_violations(t.th) != 0) {
+        abort();
+    }
     return 0;
 }

@@ -148,9 +148,18 @@ th_block_send_event(struct th_block *block, uint32_t event)
 void
 th_block_fail(struct th_block *block, uint32_t op, uint32_t skip, int32_t status, uint32_t flags)
 {
-    struct script *script = th_alloc(sizeof(*script));
     struct script **end = &block->scripts;
+    struct script *script;
 
+    while (status == 0 && *end != NULL) {
+        script = *end;
+        *end = script->next;
+        free(script);
+    }
+    if (status == 0) {
+        return;
+    }
+    script = th_alloc(sizeof(*script));
     script->op = op;
     script->skip = skip;
     script->status = status;

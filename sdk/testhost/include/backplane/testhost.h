@@ -261,7 +261,7 @@ struct bp_block_info *th_block_info(struct th_block *block);
 void th_block_set_medium(struct th_block *block, int present);
 void th_block_send_event(struct th_block *block, uint32_t event);
 /* Lets `skip` requests of kind op (0: any) pass, then the next fails with status (negative) and the
- * completion's flags (BP_BLOCK_RECOVERABLE). Several scripts add up. */
+ * completion's flags (BP_BLOCK_RECOVERABLE). Several scripts add up; status 0 forgets them all. */
 void th_block_fail(struct th_block *block, uint32_t op, uint32_t skip, int32_t status,
                    uint32_t flags);
 /* hold 1: completions wait for th_block_release() (which runs the host),
