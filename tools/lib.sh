@@ -11,9 +11,9 @@ packages_build=(gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libcon
     libjson-glib-dev)
 packages_demo=(seabios grub-pc-bin grub-common e2fsprogs)
 # llvm: the symbols in a sanitizer's report. g++: the C++ headers, for clang's C++ as well.
-# qemu-utils, acpica-tools, dmidecode: peers that read what we write.
+# mtools, qemu-utils, acpica-tools, dmidecode: peers that read what we write.
 packages_test=(git python3 libcmocka-dev clang libclang-rt-14-dev llvm g++ binutils busybox-static
-    cpio qemu-utils acpica-tools dmidecode)
+    cpio mtools qemu-utils acpica-tools dmidecode)
 packages_check=(git python3 binutils clang clang-format clang-tidy codespell)
 
 say() {

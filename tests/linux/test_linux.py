@@ -38,12 +38,13 @@ def kernel(name):
     return None
 
 
-def make_initramfs(directory):
+def make_initramfs(directory, init="init", programs=()):
+    """init: which script beside this file; programs: what else goes to /bin."""
     root = os.path.join(directory, "root")
     for name in ("bin", "proc", "sys", "dev", "mnt"):
         os.makedirs(os.path.join(root, name))
-    subprocess.run(["cp", "/bin/busybox", os.path.join(root, "bin", "busybox")], check=True)
-    subprocess.run(["cp", os.path.join(os.path.dirname(__file__), "init"),
+    subprocess.run(["cp", "/bin/busybox", *programs, os.path.join(root, "bin")], check=True)
+    subprocess.run(["cp", os.path.join(os.path.dirname(__file__), init),
                     os.path.join(root, "init")], check=True)
     os.chmod(os.path.join(root, "init"), 0o755)
     os.mknod(os.path.join(root, "dev", "console"), 0o600 | 0o020000, os.makedev(5, 1))
