@@ -50,6 +50,13 @@ put(struct blk *blk, uint32_t offset, uint32_t width, uint64_t value)
     bp_virtio_config_set(blk->virtio, offset, data, width, 0);
 }
 
+void
+blk_put_writeback(struct blk *blk, uint8_t writeback)
+{
+    blk->config_writeback = writeback;
+    put(blk, BLK_CFG_WRITEBACK, 1, writeback);
+}
+
 static void
 put_geometry(struct blk *blk)
 {
@@ -148,7 +155,7 @@ blk_describe(struct blk *blk)
     put(blk, BLK_CFG_SEG_MAX, 4, seg_max(blk));
     put_geometry(blk);
     put_topology(blk);
-    put(blk, BLK_CFG_WRITEBACK, 1, blk->options.write_cache);
+    blk_put_writeback(blk, blk->options.write_cache);
     put(blk, BLK_CFG_NUM_QUEUES, 2, blk->options.queues);
     put_ranges(blk);
 }
@@ -176,7 +183,7 @@ blk_config_write(void *device, uint32_t offset, uint32_t width, uint64_t value)
     }
     writeback = writeback != 0;
     atomic_store(&blk->writeback, writeback);
-    bp_virtio_config_set(blk->virtio, BLK_CFG_WRITEBACK, &writeback, 1, 0);
+    blk_put_writeback(blk, writeback);
 }
 
 void
@@ -185,7 +192,7 @@ blk_reset_config(void *device)
     struct blk *blk = device;
 
     atomic_store(&blk->writeback, 0);
-    put(blk, BLK_CFG_WRITEBACK, 1, blk->options.write_cache);
+    blk_put_writeback(blk, blk->options.write_cache);
 }
 
 /* Each queue's client is told; the first one's loop does the work. */

@@ -300,7 +300,10 @@ blk_create(const struct bp_create *args, void **self)
 static const void *
 blk_query(void *self, const char *interface_id)
 {
-    return bp_same_id(interface_id, BP_LIFE_ID) ? &blk_life : NULL;
+    if (bp_same_id(interface_id, BP_LIFE_ID)) {
+        return &blk_life;
+    }
+    return bp_same_id(interface_id, BP_STATE_ID) ? &blk_state : NULL;
 }
 
 /* --- description -------------------------------------------------------------------------------
@@ -319,6 +322,8 @@ static const struct bp_class blk_class = {
     .name = "virtio-blk",
     .thread_model = BP_THREADS_PER_QUEUE,
     .promises = BLK_PROMISES,
+    .state_version = 1,
+    .state_min = 1,
     .bus = BP_BUS_PCI,
     .help = "virtio block device",
     .props = blk_props,
@@ -343,6 +348,6 @@ BP_EXPORT const struct bp_plugin backplane_plugin_v1 = {
 };
 
 BP_PLUGIN_NOTE(.id = "virtio-blk", .version = "1.0",
-               .classes = {{"virtio-blk", BP_KIND_DEVICE, BP_THREADS_PER_QUEUE, BLK_PROMISES, 0, 0,
+               .classes = {{"virtio-blk", BP_KIND_DEVICE, BP_THREADS_PER_QUEUE, BLK_PROMISES, 1, 1,
                             0}},
                .needs = {BP_VIRTIO_NEEDS});

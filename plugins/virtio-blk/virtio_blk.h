@@ -156,6 +156,7 @@ struct blk {
     uint32_t logical_size; /* bytes: of a block as the guest sees it */
     uint8_t readonly;
     _Atomic(uint8_t) writeback; /* the guest's writes may be */
+    uint8_t config_writeback;   /* as configuration space has it */
     _Atomic(uint64_t) capacity; /* sectors */
     uint8_t *zeroes;            /* arena, BLK_ZEROES_BYTES; for SECURE_ERASE */
     struct bp_iovec *zero_iov;  /* max_iov times zeroes */
@@ -208,6 +209,18 @@ void blk_event(void *opaque, uint32_t event);
 int32_t blk_features(void *device, uint64_t features);
 void blk_config_write(void *device, uint32_t offset, uint32_t width, uint64_t value);
 void blk_reset_config(void *device);
+/* The writeback field of configuration space. */
+void blk_put_writeback(struct blk *blk, uint8_t writeback);
+
+/* --- blk_state.c -------------------------------------------------------------------------------
+ */
+
+struct blk_saved {
+    uint8_t writeback;
+    uint8_t config_writeback;
+};
+
+extern const struct bp_state_ops blk_state;
 
 /* --- blk_options.c -----------------------------------------------------------------------------
  */

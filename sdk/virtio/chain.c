@@ -73,6 +73,12 @@ chain_clear(struct bp_virtqueue *queue, struct bp_virtio_chain *chain)
     memset(chain->request, 0, (size_t)((uint8_t *)chain->iov - (uint8_t *)chain->request));
 }
 
+struct bp_virtio_piece *
+chain_pieces(const struct bp_virtqueue *queue, struct bp_virtio_chain *chain)
+{
+    return (struct bp_virtio_piece *)(void *)(chain->iov + queue->max_pieces);
+}
+
 /* The pieces were checked when they were made, and RAM does not change between quiesces. */
 void
 chain_restore_iov(struct bp_virtqueue *queue, struct bp_virtio_chain *chain)
@@ -91,7 +97,7 @@ chain_piece(struct bp_virtqueue *queue, struct bp_virtio_chain *chain, uint64_t 
             uint64_t length, void *memory)
 {
     uint32_t at = chain->out_count + chain->in_count;
-    struct bp_virtio_piece *pieces = (void *)(chain->iov + queue->max_pieces);
+    struct bp_virtio_piece *pieces = chain_pieces(queue, chain);
 
     if (at >= queue->max_pieces) {
         bp_virtio_broken(queue->virtio, "queue %u: a request of more than %u pieces", queue->index,

@@ -384,27 +384,43 @@ take_options(struct bp_virtio *virtio, const struct bp_virtio_args *args, uint32
     return 0;
 }
 
+static int32_t
+check_loop(const struct bp_services *host, const struct bp_node *node, uint64_t loop)
+{
+    if (loop >= host->loop->count(host->instance)) {
+        return bp_fail(host, -EINVAL, node, "there is no loop %u: machine.loops is %u",
+                       (unsigned)loop, host->loop->count(host->instance));
+    }
+    return 0;
+}
+
 /* The loops of queue_loops in turn, or the instance's own. */
 static int32_t
-queue_loop(const struct bp_virtio_args *args, uint32_t index, uint32_t *loop)
+deal_loops(struct bp_virtio *virtio, const struct bp_virtio_args *args)
 {
     const struct bp_services *host = args->services;
     const struct bp_node *list = bp_option(host, args->options, "queue_loops");
     uint32_t count = list != NULL ? host->config->count(host->instance, list) : 0;
-    uint64_t value = host->loop->home(host->instance);
-    const struct bp_node *node = list;
+    uint32_t queue;
 
-    if (count != 0) {
-        node = host->config->at(host->instance, list, index % count);
-        if (host->config->get_u64(host->instance, node, &value) < 0) {
-            return bp_fail(host, -EINVAL, node, "not the number of a loop");
+    for (queue = 0; queue < virtio->queue_count && count == 0; queue++) {
+        virtio->queues[queue].loop = host->loop->home(host->instance);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const struct bp_node *node = host->config->at(host->instance, list, i);
+        uint64_t loop = UINT64_MAX;
+        int32_t result = host->config->get_u64(host->instance, node, &loop);
+
+        if (result >= 0) {
+            result = check_loop(host, node, loop);
+        }
+        if (result < 0) {
+            return result;
+        }
+        for (queue = i; queue < virtio->queue_count; queue += count) {
+            virtio->queues[queue].loop = (uint32_t)loop;
         }
     }
-    if (value >= host->loop->count(host->instance)) {
-        return bp_fail(host, -EINVAL, node, "there is no loop %u: machine.loops is %u",
-                       (unsigned)value, host->loop->count(host->instance));
-    }
-    *loop = (uint32_t)value;
     return 0;
 }
 
@@ -417,16 +433,12 @@ make_queues(struct bp_virtio *virtio, const struct bp_virtio_args *args, uint32_
     }
     virtio->queue_count = args->queues;
     for (uint32_t i = 0; i < args->queues; i++) {
-        int32_t result = queue_loop(args, i, &virtio->queues[i].loop);
-        if (result != 0) {
-            return result;
-        }
         virtio->queues[i].max_size = size;
         if (virtqueue_init(virtio, i, args) != 0) {
             return bp_fail(args->services, -ENOMEM, NULL, "no memory for queue %u", i);
         }
     }
-    return 0;
+    return deal_loops(virtio, args);
 }
 
 void

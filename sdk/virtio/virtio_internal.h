@@ -5,6 +5,7 @@
 #pragma once
 
 #include <backplane/sdk/bits.h>
+#include <backplane/sdk/state.h>
 #include <backplane/sdk/virtio.h>
 
 #include <pthread.h>
@@ -78,13 +79,14 @@ struct bp_virtqueue {
 
     pthread_mutex_t lock; /* protects: everything below */
     struct virtio_ring ring;
-    uint8_t wanted;  /* the driver wants it to run */
-    uint8_t live;    /* it runs */
-    uint8_t packed;  /* the features, as they were at the start */
-    uint8_t events;  /* EVENT_IDX */
-    uint8_t ordered; /* IN_ORDER */
-    uint8_t waiting; /* bp_virtqueue_wait() */
-    uint8_t retry;   /* held chains are to be tried again */
+    uint8_t wanted;   /* the driver wants it to run */
+    uint8_t live;     /* it runs */
+    uint8_t packed;   /* the features, as they were at the start */
+    uint8_t events;   /* EVENT_IDX */
+    uint8_t ordered;  /* IN_ORDER */
+    uint8_t waiting;  /* bp_virtqueue_wait() */
+    uint8_t retry;    /* held chains are to be tried again */
+    uint8_t restored; /* goes on where it was, once everyone is restored */
     uint16_t entries;
     uint16_t last_avail;  /* split: index to take next; packed: position */
     uint16_t avail_seen;  /* split: avail->idx as last read */
@@ -92,10 +94,11 @@ struct bp_virtqueue {
     uint16_t unsignalled; /* how far `used` has moved since the driver's wish was looked at */
     uint8_t avail_wrap;   /* packed: wrap counters */
     uint8_t used_wrap;
-    uint32_t epoch;     /* rises when the queue stops */
-    uint32_t in_flight; /* chains out, of any epoch */
-    uint32_t held;
-    uint32_t order_next; /* IN_ORDER: of the next pop; of the next to be used */
+    uint32_t epoch;       /* rises when the queue stops */
+    uint32_t in_flight;   /* chains out, of any epoch */
+    uint32_t held;        /* of them: held, and done but waiting for older ones */
+    uint32_t held_listed; /* on the list of held ones */
+    uint32_t order_next;  /* IN_ORDER: of the next pop; of the next to be used */
     uint32_t order_done;
     uint32_t max_pieces;
     uint32_t slot_count;
@@ -236,6 +239,51 @@ void packed_use(struct bp_virtqueue *queue, const struct bp_virtio_chain *chain)
 uint32_t packed_publish(struct bp_virtqueue *queue);
 void packed_notify(struct bp_virtqueue *queue, uint32_t on);
 
+/* --- what depends on the ring's format ---------------------------------------------------------
+ */
+
+static inline int32_t
+ring_pop(struct bp_virtqueue *queue, struct bp_virtio_chain *chain)
+{
+    return queue->packed ? packed_pop(queue, chain) : split_pop(queue, chain);
+}
+
+static inline void
+ring_use(struct bp_virtqueue *queue, const struct bp_virtio_chain *chain)
+{
+    if (queue->packed) {
+        packed_use(queue, chain);
+    } else {
+        split_use(queue, chain);
+    }
+}
+
+static inline void
+ring_notify(struct bp_virtqueue *queue, uint32_t on)
+{
+    if (queue->packed) {
+        packed_notify(queue, on);
+    } else {
+        split_notify(queue, on);
+    }
+}
+
+static inline uint32_t
+ring_empty(struct bp_virtqueue *queue)
+{
+    return queue->packed ? packed_empty(queue) : split_empty(queue);
+}
+
+static inline void
+ring_unpop(struct bp_virtqueue *queue, const struct bp_virtio_chain *chain)
+{
+    if (queue->packed) {
+        packed_unpop(queue, chain);
+    } else {
+        split_unpop(queue, chain);
+    }
+}
+
 /* --- chain.c -----------------------------------------------------------------------------------
  */
 
@@ -251,8 +299,18 @@ void chains_done(struct bp_virtqueue *queue);
 struct bp_virtio_chain *chain_at(const struct bp_virtqueue *queue, uint32_t slot);
 /* The iov as it was popped, or after RAM was mapped anew. [queue] */
 void chain_restore_iov(struct bp_virtqueue *queue, struct bp_virtio_chain *chain);
+struct bp_virtio_piece *chain_pieces(const struct bp_virtqueue *queue,
+                                     struct bp_virtio_chain *chain);
 /* Empty, with a cleared request. */
 void chain_clear(struct bp_virtqueue *queue, struct bp_virtio_chain *chain);
+
+/* --- exchange.c --------------------------------------------------------------------------------
+ */
+
+/* Back among the free ones. [queue] */
+void chain_free(struct bp_virtqueue *queue, struct bp_virtio_chain *chain);
+/* A restored chain, held or done. [queue] */
+void chain_take_back(struct bp_virtqueue *queue, struct bp_virtio_chain *chain, uint32_t done);
 
 /* --- virtqueue.c -------------------------------------------------------------------------------
  */
@@ -269,6 +327,8 @@ uint32_t virtqueue_busy(struct bp_virtqueue *queue);
 uint32_t virtqueue_in_flight(struct bp_virtqueue *queue);
 /* Translates the rings' addresses anew. 0, or -EINVAL: broken, said so. [queue] */
 int32_t virtqueue_map(struct bp_virtqueue *queue);
+/* A restored queue runs again. */
+void virtqueue_go_on(struct bp_virtqueue *queue);
 /* The doorbell. [loop] */
 void virtqueue_ring(void *opaque);
 

@@ -6,41 +6,6 @@
 
 #define ROUNDS 16u /* of run before other work of the loop gets its turn */
 
-/* --- what depends on the ring's format ---------------------------------------------------------
- */
-
-static int32_t
-ring_pop(struct bp_virtqueue *queue, struct bp_virtio_chain *chain)
-{
-    return queue->packed ? packed_pop(queue, chain) : split_pop(queue, chain);
-}
-
-static void
-ring_use(struct bp_virtqueue *queue, const struct bp_virtio_chain *chain)
-{
-    if (queue->packed) {
-        packed_use(queue, chain);
-    } else {
-        split_use(queue, chain);
-    }
-}
-
-static void
-ring_notify(struct bp_virtqueue *queue, uint32_t on)
-{
-    if (queue->packed) {
-        packed_notify(queue, on);
-    } else {
-        split_notify(queue, on);
-    }
-}
-
-static uint32_t
-ring_empty(struct bp_virtqueue *queue)
-{
-    return queue->packed ? packed_empty(queue) : split_empty(queue);
-}
-
 /* --- life --------------------------------------------------------------------------------------
  */
 
@@ -95,6 +60,28 @@ rewind_ring(struct bp_virtqueue *queue)
     memset(queue->by_order, 0, queue->slot_count * sizeof(*queue->by_order));
 }
 
+static void
+take_formats(struct bp_virtqueue *queue)
+{
+    const struct bp_virtio *virtio = queue->virtio;
+
+    queue->packed = virtio_has(virtio, BP_VIRTIO_F_RING_PACKED) != 0;
+    queue->events = virtio_has(virtio, BP_VIRTIO_F_EVENT_IDX) != 0;
+    queue->ordered = virtio_has(virtio, BP_VIRTIO_F_IN_ORDER) != 0;
+    queue->entries = queue->size;
+}
+
+/* A packed ring's positions lie inside it; a split one's indices run freely, but its ring is a
+ * power of two. */
+static uint32_t
+positions_valid(const struct bp_virtqueue *queue)
+{
+    if (queue->packed) {
+        return queue->last_avail < queue->entries && queue->used < queue->entries;
+    }
+    return (queue->entries & (queue->entries - 1)) == 0;
+}
+
 /* Chains of an earlier life are still out: it starts when they are back. */
 static void
 start_locked(struct bp_virtqueue *queue)
@@ -104,10 +91,7 @@ start_locked(struct bp_virtqueue *queue)
     if (queue->live || !queue->wanted || queue->in_flight != 0 || atomic_load(&virtio->broken)) {
         return;
     }
-    queue->packed = virtio_has(virtio, BP_VIRTIO_F_RING_PACKED) != 0;
-    queue->events = virtio_has(virtio, BP_VIRTIO_F_EVENT_IDX) != 0;
-    queue->ordered = virtio_has(virtio, BP_VIRTIO_F_IN_ORDER) != 0;
-    queue->entries = queue->size;
+    take_formats(queue);
     rewind_ring(queue);
     if (queue->entries == 0 || virtqueue_map(queue) != 0) {
         return;
@@ -120,28 +104,19 @@ start_locked(struct bp_virtqueue *queue)
     bp_virtqueue_kick(queue);
 }
 
-static void
-chain_free(struct bp_virtqueue *queue, struct bp_virtio_chain *chain)
-{
-    chain->state = CHAIN_FREE;
-    chain->next = queue->free;
-    queue->free = chain;
-    queue->in_flight--;
-}
-
 /* Held chains, and those that wait for older ones, go back at once; the device's come by push(). */
 static void
 stop_locked(struct bp_virtqueue *queue)
 {
     struct bp_virtio *virtio = queue->virtio;
 
-    if (!queue->live) {
+    if (!queue->live && queue->held == 0) {
         return;
     }
-    queue->live = 0;
+    queue->live = queue->restored = 0;
     queue->epoch++;
     queue->held_first = queue->held_last = NULL;
-    queue->held = 0;
+    queue->held = queue->held_listed = 0;
     queue->retry = 0;
     for (uint32_t i = 0; i < queue->slot_count && queue->in_flight != 0; i++) {
         struct bp_virtio_chain *chain = chain_at(queue, i);
@@ -209,6 +184,34 @@ virtqueue_in_flight(struct bp_virtqueue *queue)
     count = queue->in_flight - queue->held;
     pthread_mutex_unlock(&queue->lock);
     return count;
+}
+
+void
+virtqueue_go_on(struct bp_virtqueue *queue)
+{
+    struct bp_virtio *virtio = queue->virtio;
+
+    pthread_mutex_lock(&queue->lock);
+    if (queue->restored && !atomic_load(&virtio->broken)) {
+        take_formats(queue);
+        if (virtqueue_map(queue) == 0 && positions_valid(queue)) {
+            queue->live = 1;
+            queue->waiting = 0;
+            queue->retry = 1;
+            for (uint32_t i = 0; i < queue->slot_count; i++) {
+                struct bp_virtio_chain *chain = chain_at(queue, i);
+                if (chain->state != CHAIN_FREE) {
+                    chain_restore_iov(queue, chain);
+                }
+            }
+            if (virtio->ops->start != NULL) {
+                virtio->ops->start(virtio->opaque, queue);
+            }
+        }
+    }
+    queue->restored = 0;
+    pthread_mutex_unlock(&queue->lock);
+    bp_virtqueue_kick(queue);
 }
 
 /* --- work --------------------------------------------------------------------------------------
@@ -345,164 +348,6 @@ void
 bp_virtqueue_wait(struct bp_virtqueue *queue)
 {
     queue->waiting = 1;
-}
-
-/* --- chains ------------------------------------------------------------------------------------
- */
-
-struct bp_virtio_chain *
-bp_virtqueue_pop(struct bp_virtqueue *queue)
-{
-    struct bp_virtio_chain *chain = queue->free;
-
-    if (!bp_virtqueue_running(queue)) {
-        return NULL;
-    }
-    if (chain == NULL) {
-        if (!ring_empty(queue)) {
-            bp_virtio_broken(queue->virtio, "queue %u: more requests than the ring has entries",
-                             queue->index);
-        }
-        return NULL;
-    }
-    chain_clear(queue, chain);
-    if (ring_pop(queue, chain) <= 0) {
-        return NULL;
-    }
-    queue->free = chain->next;
-    chain->next = NULL;
-    chain->state = CHAIN_DEVICE;
-    chain->epoch = queue->epoch;
-    chain->order = queue->order_next++;
-    queue->in_flight++;
-    return chain;
-}
-
-void
-bp_virtqueue_unpop(struct bp_virtio_chain *chain)
-{
-    struct bp_virtqueue *queue = chain->queue;
-
-    if (chain->epoch == queue->epoch) {
-        if (queue->packed) {
-            packed_unpop(queue, chain);
-        } else {
-            split_unpop(queue, chain);
-        }
-        queue->order_next--;
-    }
-    chain_free(queue, chain);
-}
-
-struct bp_virtio_chain *
-bp_virtqueue_chain(struct bp_virtqueue *queue, uint64_t index)
-{
-    struct bp_virtio_chain *chain =
-        index < queue->slot_count ? chain_at(queue, (uint32_t)index) : NULL;
-
-    return chain != NULL && chain->state == CHAIN_DEVICE ? chain : NULL;
-}
-
-uint32_t
-bp_virtqueue_empty(struct bp_virtqueue *queue)
-{
-    return !bp_virtqueue_running(queue) || ring_empty(queue);
-}
-
-/* Whatever a backend may have written of it counts as written. */
-static void
-mark_dirty(const struct bp_virtqueue *queue, const struct bp_virtio_chain *chain)
-{
-    for (uint32_t i = chain->out_count; i < chain->out_count + chain->in_count; i++) {
-        bp_ram_mark_dirty(queue->view, chain->pieces[i].gpa, chain->pieces[i].length);
-    }
-}
-
-static void
-use_in_order(struct bp_virtqueue *queue, struct bp_virtio_chain *chain)
-{
-    struct bp_virtio_chain **place = &queue->by_order[chain->order % queue->slot_count];
-
-    *place = chain;
-    chain->state = CHAIN_DONE;
-    for (;;) {
-        place = &queue->by_order[queue->order_done % queue->slot_count];
-        chain = *place;
-        if (chain == NULL || chain->state != CHAIN_DONE || chain->order != queue->order_done) {
-            return;
-        }
-        *place = NULL;
-        queue->order_done++;
-        ring_use(queue, chain);
-        chain_free(queue, chain);
-    }
-}
-
-void
-bp_virtqueue_push(struct bp_virtio_chain *chain, uint32_t written)
-{
-    struct bp_virtqueue *queue = chain->queue;
-
-    mark_dirty(queue, chain);
-    chain->written = written;
-    if (chain->epoch != queue->epoch) {
-        chain_free(queue, chain);
-    } else if (queue->ordered) {
-        use_in_order(queue, chain);
-    } else {
-        ring_use(queue, chain);
-        chain_free(queue, chain);
-    }
-}
-
-void
-bp_virtqueue_hold(struct bp_virtio_chain *chain)
-{
-    struct bp_virtqueue *queue = chain->queue;
-
-    if (chain->epoch != queue->epoch) {
-        chain_free(queue, chain);
-        return;
-    }
-    chain_restore_iov(queue, chain);
-    chain->state = CHAIN_HELD;
-    chain->next = NULL;
-    if (queue->held_last != NULL) {
-        queue->held_last->next = chain;
-    } else {
-        queue->held_first = chain;
-    }
-    queue->held_last = chain;
-    queue->held++;
-}
-
-struct bp_virtio_chain *
-bp_virtqueue_next_held(struct bp_virtqueue *queue)
-{
-    struct bp_virtio_chain *chain = queue->held_first;
-
-    if (chain != NULL) {
-        queue->held_first = chain->next;
-        if (queue->held_first == NULL) {
-            queue->held_last = NULL;
-        }
-        chain->next = NULL;
-        chain->state = CHAIN_DEVICE;
-        queue->held--;
-    }
-    return chain;
-}
-
-uint32_t
-bp_virtqueue_held(const struct bp_virtqueue *queue)
-{
-    return queue->held;
-}
-
-uint32_t
-bp_virtqueue_stale(const struct bp_virtio_chain *chain)
-{
-    return chain->epoch != chain->queue->epoch;
 }
 
 uint32_t
