@@ -63,6 +63,7 @@
 #define ATA_SEEK                   0x70u
 #define ATA_EXECUTE_DIAGNOSTIC     0x90u
 #define ATA_INIT_DEVICE_PARAMETERS 0x91u
+#define ATA_PACKET                 0xa0u
 #define ATA_IDENTIFY_PACKET_DEVICE 0xa1u
 #define ATA_SMART                  0xb0u
 #define ATA_READ_MULTIPLE          0xc4u
@@ -95,5 +96,7 @@
 #define ATA_OLD_IDLE              0x97u
 #define ATA_OLD_CHECK_POWER_MODE  0x98u
 #define ATA_OLD_SLEEP             0x99u
+
+#define ATA_DEFAULT_DMA_MODE 0x45u /* UDMA 5: who sets none gets the fastest */
 
 #define ATA_SECTOR 512u /* bytes of a logical sector */

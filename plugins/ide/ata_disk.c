@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A hard disk's commands. Data moves in ata_transfer.c. */
+/* A hard disk's commands, resets and life. Data moves in ata_transfer.c. */
 #include "ata_disk.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* How a command is carried out. `argument` depends on the handler. */
@@ -359,19 +360,105 @@ disk_in_flight(const struct ide_device *device)
            (disk->io.in_flight || (disk->transfer.flags & ATA_TF_HELD));
 }
 
-const struct ide_device_ops ata_disk_ops = {
+/* --- life ------------------------------------------------------------------------------------ */
+
+static uint32_t
+disk_busy(const struct ide_device *device)
+{
+    const struct ata_disk *disk = (const struct ata_disk *)device;
+
+    return disk->io.in_flight;
+}
+
+static int32_t
+disk_attach(struct ide_device *device, const struct bp_peer *peer)
+{
+    struct ata_disk *disk = (struct ata_disk *)device;
+    int32_t r = ata_io_open(disk, peer);
+
+    if (r != 0) {
+        return bp_fail(&device->ide->host, r, NULL, "backend '%s' cannot be used as a disk: %s",
+                       peer->id,
+                       r == -ENOMEDIUM ? "it has no medium"
+                       : r == -EINVAL  ? "it is smaller than a sector, or its blocks are larger"
+                                       : "it refused the connection");
+    }
+    return 0;
+}
+
+static void
+disk_drain(struct ide_device *device)
+{
+    struct ata_disk *disk = (struct ata_disk *)device;
+
+    if (disk->io.queue != NULL && disk->io.in_flight) {
+        disk->io.ops->drain(disk->io.self, disk->io.queue);
+    }
+}
+
+static void
+disk_detach(struct ide_device *device)
+{
+    disk_drain(device);
+    ata_io_close((struct ata_disk *)device);
+}
+
+static void
+disk_retry(struct ide_device *device)
+{
+    ata_transfer_retry((struct ata_disk *)device);
+}
+
+static void
+disk_destroy(struct ide_device *device)
+{
+    struct ata_disk *disk = (struct ata_disk *)device;
+
+    ide_sg_done(&disk->io.sg);
+    free(disk);
+}
+
+static const struct ide_device_ops ata_disk_ops = {
     .command = disk_command,
     .block_done = ata_transfer_block_done,
     .dma = ata_transfer_dma,
     .abandon = disk_abandon,
     .reset = disk_reset,
     .in_flight = disk_in_flight,
+    .busy = disk_busy,
+    .attach = disk_attach,
+    .detach = disk_detach,
+    .drain = disk_drain,
+    .retry = disk_retry,
+    .destroy = disk_destroy,
+    .save = ata_disk_save,
+    .load = ata_disk_load,
 };
 
-void
-ata_disk_drain(struct ata_disk *disk)
+int32_t
+ata_disk_new(struct ide *ide, const struct ata_options *options, uint32_t arena,
+             struct ide_device **device)
 {
-    if (disk->io.queue != NULL && disk->io.in_flight) {
-        disk->io.ops->drain(disk->io.self, disk->io.queue);
+    struct ata_disk *disk = calloc(1, sizeof(*disk));
+    void *memory = NULL;
+    int32_t r;
+
+    if (disk == NULL) {
+        return -ENOMEM;
     }
+    disk->device.ops = &ata_disk_ops;
+    disk->device.ide = ide;
+    disk->device.slot = IDE_SLOT_DISK;
+    disk->options = *options;
+    *device = &disk->device;
+    r = ide_sg_init(&disk->io.sg);
+    if (r == 0) {
+        r = ide->host.memory->arena_alloc(ide->host.instance, arena, ATA_BUFFER_BYTES + ATA_SECTOR,
+                                          4096, &memory);
+    }
+    if (r == 0) {
+        disk->buffer = memory;
+        disk->page = disk->buffer + ATA_BUFFER_BYTES;
+    }
+    return r;
 }

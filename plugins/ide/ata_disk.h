@@ -14,13 +14,6 @@
 #define ATA_MAX_MULTIPLE   16u
 #define ATA_TRIM_BLOCKS    64u   /* IDENTIFY word 105 */
 #define ATA_TRIM_RANGES    4096u /* in so many blocks */
-#define ATA_SG_PIECES      1024u
-
-/* Error policy. The order is that of the option's choices. */
-#define ATA_ON_ERROR_REPORT 0u
-#define ATA_ON_ERROR_IGNORE 1u
-#define ATA_ON_ERROR_STOP   2u
-#define ATA_ON_ERROR_ENOSPC 3u /* stop when there is no space, else report */
 
 #define ATA_ROTATION_UNSET 0xffffffffu
 
@@ -34,7 +27,7 @@ struct ata_options {
     uint32_t cylinders;     /* 0: from the capacity */
     uint32_t heads;
     uint32_t sectors;
-    uint32_t on_read_error; /* ATA_ON_ERROR_... */
+    uint32_t on_read_error; /* IDE_ON_ERROR_... */
     uint32_t on_write_error;
     uint8_t write_cache;
     uint8_t discard;
@@ -112,7 +105,6 @@ struct ata_io {
     const struct bp_block_ops *ops;
     void *self;
     void *queue;
-    char backend[64];
     uint64_t tag; /* of the request in flight */
     uint8_t in_flight;
     uint8_t dropped;   /* its command was given up */
@@ -132,8 +124,6 @@ struct ata_io {
 
 struct ata_disk {
     struct ide_device device; /* first member: ops functions cast */
-    struct ide *ide;
-    uint32_t use; /* of the slot; also the arena's id */
     struct ata_options options;
     struct ata_settings settings;
     struct ata_transfer transfer;
@@ -153,10 +143,10 @@ struct ata_disk {
 
 /* --- ata_disk.c ------------------------------------------------------------------------------ */
 
-extern const struct ide_device_ops ata_disk_ops;
-
-/* Nothing is in flight when it returns, and nothing will be delivered. [control] */
-void ata_disk_drain(struct ata_disk *disk);
+/* Makes a disk for one element of "drives". *device: set even on failure, to be destroyed.
+ * [control] -ENOMEM, errors of arena_alloc. */
+int32_t ata_disk_new(struct ide *ide, const struct ata_options *options, uint32_t arena,
+                     struct ide_device **device) BP_MUST_CHECK;
 /* The command in progress ends with bits of the Error register. */
 void ata_disk_abort(struct ata_disk *disk, uint8_t error);
 /* Time passed or a command came: brings the power state up to date. */
@@ -190,10 +180,6 @@ int32_t ata_io_submit(struct ata_disk *disk, uint32_t op, uint64_t lba, uint64_t
                       struct bp_iovec *iov, uint32_t iov_count) BP_MUST_CHECK;
 int32_t ata_io_open(struct ata_disk *disk, const struct bp_peer *peer) BP_MUST_CHECK;
 void ata_io_close(struct ata_disk *disk);
-/* What the policy makes of a failure: ATA_ON_ERROR_REPORT, _IGNORE or _STOP (events sent). */
-uint32_t ata_io_decide(struct ata_disk *disk, int32_t status);
-/* The event for a decision. */
-void ata_io_report(struct ata_disk *disk, int32_t status, uint32_t action);
 
 /* --- ata_address.c --------------------------------------------------------------------------- */
 
@@ -211,6 +197,8 @@ void ata_geometry_default(const struct ata_disk *disk, uint32_t *cylinders, uint
 
 /* Fills the 512 bytes of IDENTIFY DEVICE. ata_identify.c */
 void ata_identify(const struct ata_disk *disk, uint8_t *page);
+/* SET FEATURES 03h: takes a transfer mode over. Returns 0 or ATA_ABRT. ata_features.c */
+uint8_t ata_transfer_mode(uint8_t value, uint8_t *pio_mode, uint8_t *dma_mode);
 /* SET FEATURES. Returns 0 or bits of the Error register. ata_features.c */
 uint8_t ata_set_features(struct ata_disk *disk);
 /* Power commands, by opcode of either set. ata_features.c */
@@ -224,5 +212,6 @@ void ata_set_max(struct ata_disk *disk, uint8_t addressing);
 void ata_trim(struct ata_disk *disk);
 void ata_trim_advance(struct ata_disk *disk);
 void ata_trim_completed(struct ata_disk *disk);
-/* bp.state/1. ide_state.c */
-extern const struct bp_state_ops ide_state_ops;
+/* bp.state/1. ata_state.c */
+int32_t ata_disk_save(const struct ide_device *device, const struct bp_state_sink *sink);
+int32_t ata_disk_load(struct ide_device *device, const void *data, uint64_t length, uint32_t apply);

@@ -2,8 +2,6 @@
 /* SET FEATURES (ATA/ATAPI-7 V1, 6.47) and the power commands (4.15). */
 #include "ata_disk.h"
 
-#define DEFAULT_DMA_MODE 0x45u /* UDMA 5: firmware that sets none gets the fastest */
-
 void
 ata_settings_default(struct ata_disk *disk)
 {
@@ -15,7 +13,7 @@ ata_settings_default(struct ata_disk *disk)
         .write_cache = disk->options.write_cache,
         .look_ahead = 1,
         .multiple = ATA_MAX_MULTIPLE,
-        .dma_mode = DEFAULT_DMA_MODE,
+        .dma_mode = ATA_DEFAULT_DMA_MODE,
         .smart = 1,
         .smart_autosave = 1,
         .power = ATA_POWER_ACTIVE,
@@ -26,8 +24,8 @@ ata_settings_default(struct ata_disk *disk)
 }
 
 /* Subcommand 03h: bits 7:3 say which kind of mode (table 44). */
-static uint8_t
-set_transfer_mode(struct ata_settings *s, uint8_t value)
+uint8_t
+ata_transfer_mode(uint8_t value, uint8_t *pio_mode, uint8_t *dma_mode)
 {
     uint8_t mode = value & 7;
 
@@ -36,13 +34,13 @@ set_transfer_mode(struct ata_settings *s, uint8_t value)
         if (mode > 1) {
             return ATA_ABRT;
         }
-        s->pio_mode = 0;
+        *pio_mode = 0;
         return 0;
     case 1: /* PIO flow control mode */
         if (mode > 4) {
             return ATA_ABRT;
         }
-        s->pio_mode = mode;
+        *pio_mode = mode;
         return 0;
     case 2: /* single word DMA */
     case 4: /* multiword DMA */
@@ -58,7 +56,7 @@ set_transfer_mode(struct ata_settings *s, uint8_t value)
     default:
         return ATA_ABRT;
     }
-    s->dma_mode = value;
+    *dma_mode = value;
     return 0;
 }
 
@@ -77,7 +75,7 @@ ata_set_features(struct ata_disk *disk)
         disk->transfer.kind = ATA_T_FLUSH;
         return 0;
     case 0x03:
-        return set_transfer_mode(s, value);
+        return ata_transfer_mode(value, &s->pio_mode, &s->dma_mode);
     case 0x05: /* advanced power management */
         if (value == 0 || value == 0xff) {
             return ATA_ABRT;
@@ -135,7 +133,7 @@ standby_seconds(uint8_t value)
 void
 ata_disk_touch(struct ata_disk *disk, uint32_t media)
 {
-    struct ide *ide = disk->ide;
+    struct ide *ide = disk->device.ide;
 
     disk->active_ns = ide->host.timer->now(ide->host.instance, BP_CLOCK_VIRTUAL);
     if (media) {
@@ -147,7 +145,7 @@ ata_disk_touch(struct ata_disk *disk, uint32_t media)
 static uint8_t
 current_power(const struct ata_disk *disk)
 {
-    struct ide *ide = disk->ide;
+    struct ide *ide = disk->device.ide;
     uint64_t seconds = standby_seconds(disk->settings.standby_timer);
     uint64_t idle = ide->host.timer->now(ide->host.instance, BP_CLOCK_VIRTUAL) - disk->active_ns;
 

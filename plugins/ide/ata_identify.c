@@ -5,13 +5,8 @@
 
 #include <string.h>
 
-struct words {
-    uint16_t w[256];
-};
-
-/* Two characters a word, the first in the high byte, padded with blanks. */
-static void
-put_string(struct words *id, uint32_t first, uint32_t count, const char *text)
+void
+ide_words_string(struct ide_words *id, uint32_t first, uint32_t count, const char *text)
 {
     size_t length = strlen(text);
 
@@ -21,15 +16,30 @@ put_string(struct words *id, uint32_t first, uint32_t count, const char *text)
     }
 }
 
+void
+ide_words_store(const struct ide_words *id, uint8_t *page)
+{
+    uint8_t sum = 0;
+
+    for (uint32_t i = 0; i < 256; i++) {
+        bp_store_le(page + (size_t)2 * i, 2, id->w[i]);
+    }
+    page[510] = 0xa5; /* the checksum is valid */
+    for (uint32_t i = 0; i < 511; i++) {
+        sum = (uint8_t)(sum + page[i]);
+    }
+    page[511] = (uint8_t)-sum;
+}
+
 static void
-put_u32(struct words *id, uint32_t first, uint32_t value)
+put_u32(struct ide_words *id, uint32_t first, uint32_t value)
 {
     id->w[first] = (uint16_t)value;
     id->w[first + 1] = (uint16_t)(value >> 16);
 }
 
 static void
-put_geometry(const struct ata_disk *disk, struct words *id)
+put_geometry(const struct ata_disk *disk, struct ide_words *id)
 {
     const struct ata_settings *s = &disk->settings;
     uint32_t cylinders, heads, sectors;
@@ -51,12 +61,19 @@ put_geometry(const struct ata_disk *disk, struct words *id)
     put_u32(id, 102, (uint32_t)(disk->sectors >> 32));
 }
 
-static void
-put_transfer_modes(const struct ata_disk *disk, struct words *id)
+void
+ide_words_dma_modes(struct ide_words *id, uint8_t mode)
 {
-    uint8_t mode = disk->settings.dma_mode;
     uint16_t selected = (uint16_t)(0x100u << (mode & 7));
 
+    id->w[62] = (uint16_t)(0x0007 | ((mode & 0xf8) == 0x10 ? selected : 0));
+    id->w[63] = (uint16_t)(0x0007 | ((mode & 0xf8) == 0x20 ? selected : 0));
+    id->w[88] = (uint16_t)(0x003f | ((mode & 0xf8) == 0x40 ? selected : 0));
+}
+
+static void
+put_transfer_modes(const struct ata_disk *disk, struct ide_words *id)
+{
     id->w[47] = 0x8000 | ATA_MAX_MULTIPLE;
     id->w[48] = 0x0001; /* doubleword I/O, as ATA-1 has it */
     id->w[49] = 0x2f00; /* DMA, LBA, IORDY (can be disabled), standard standby timer */
@@ -65,16 +82,14 @@ put_transfer_modes(const struct ata_disk *disk, struct words *id)
     id->w[52] = 0x0200;
     id->w[53] = 0x0007; /* words 54-58, 64-70 and 88 are valid */
     id->w[59] = disk->settings.multiple != 0 ? 0x0100 | disk->settings.multiple : 0;
-    id->w[62] = (uint16_t)(0x0007 | ((mode & 0xf8) == 0x10 ? selected : 0));
-    id->w[63] = (uint16_t)(0x0007 | ((mode & 0xf8) == 0x20 ? selected : 0));
+    ide_words_dma_modes(id, disk->settings.dma_mode);
     id->w[64] = 0x0003;                                  /* PIO modes 3 and 4 */
     id->w[65] = id->w[66] = id->w[67] = id->w[68] = 120; /* ns per cycle */
-    id->w[88] = (uint16_t)(0x003f | ((mode & 0xf8) == 0x40 ? selected : 0));
 }
 
 /* Command sets: supported 82-84, enabled 85-87. */
 static void
-put_command_sets(const struct ata_disk *disk, struct words *id)
+put_command_sets(const struct ata_disk *disk, struct ide_words *id)
 {
     const struct ata_settings *s = &disk->settings;
     uint16_t wwn = disk->options.wwn != 0 ? 0x0100 : 0;
@@ -98,12 +113,12 @@ put_command_sets(const struct ata_disk *disk, struct words *id)
 
 /* The result of the hardware reset: 80-conductor cable, devices chosen by jumper, diagnostics
  * passed. */
-static uint16_t
-reset_result(const struct ata_disk *disk)
+uint16_t
+ide_words_reset_result(const struct ide_device *device)
 {
-    const struct ide_device *other = disk->device.channel->devices[1];
+    const struct ide_device *other = device->channel->devices[1];
 
-    if (disk->device.unit == 1) {
+    if (device->unit == 1) {
         return 0x6b00; /* asserted PDIAG- */
     }
     return other != NULL ? 0x603b  /* saw DASP- and PDIAG- */
@@ -111,7 +126,7 @@ reset_result(const struct ata_disk *disk)
 }
 
 static void
-put_medium(const struct ata_disk *disk, struct words *id)
+put_medium(const struct ata_disk *disk, struct ide_words *id)
 {
     uint32_t size =
         disk->options.physical_size != 0 ? disk->options.physical_size : disk->io.physical_size;
@@ -139,28 +154,20 @@ put_medium(const struct ata_disk *disk, struct words *id)
 void
 ata_identify(const struct ata_disk *disk, uint8_t *page)
 {
-    struct words id = {{0}};
-    uint8_t sum = 0;
+    struct ide_words id = {{0}};
 
     id.w[0] = 0x0040; /* ATA, not removable */
     put_geometry(disk, &id);
-    put_string(&id, 10, 10, disk->options.serial);
+    ide_words_string(&id, 10, 10, disk->options.serial);
     id.w[20] = 3; /* obsolete: dual-ported buffer with read caching, its sectors, ECC bytes */
     id.w[21] = ATA_BUFFER_SECTORS;
     id.w[22] = 4;
-    put_string(&id, 23, 4, disk->options.firmware);
-    put_string(&id, 27, 20, disk->options.model);
+    ide_words_string(&id, 23, 4, disk->options.firmware);
+    ide_words_string(&id, 27, 20, disk->options.model);
     put_transfer_modes(disk, &id);
     put_command_sets(disk, &id);
-    id.w[93] = reset_result(disk);
+    id.w[93] = ide_words_reset_result(&disk->device);
     put_medium(disk, &id);
     id.w[222] = 0x0002; /* parallel, ATA/ATAPI-7 */
-    for (uint32_t i = 0; i < 256; i++) {
-        bp_store_le(page + (size_t)2 * i, 2, id.w[i]);
-    }
-    page[510] = 0xa5; /* the checksum is valid */
-    for (uint32_t i = 0; i < 511; i++) {
-        sum = (uint8_t)(sum + page[i]);
-    }
-    page[511] = (uint8_t)-sum;
+    ide_words_store(&id, page);
 }

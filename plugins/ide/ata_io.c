@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A disk's way to its backend, and the error policy. */
+/* A disk's way to its backend. */
 #include "ata_disk.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static void
@@ -19,7 +18,7 @@ completed(void *opaque, const struct bp_block_completion *completions, uint32_t 
         ata_transfer_completed(disk, completions[i].status);
     }
     if (!io->in_flight) {
-        ide_settle(disk->ide);
+        ide_settle(disk->device.ide);
     }
 }
 
@@ -37,7 +36,7 @@ learn(struct ata_disk *disk, struct bp_block_info *info)
         return r;
     }
     io->sg.max =
-        info->max_iov != 0 && info->max_iov < ATA_SG_PIECES ? info->max_iov : ATA_SG_PIECES;
+        info->max_iov != 0 && info->max_iov < IDE_SG_PIECES ? info->max_iov : IDE_SG_PIECES;
     io->can_fua = (info->flags & BP_BLOCK_CAN_FUA) != 0;
     io->volatile_cache = (info->flags & BP_BLOCK_WRITE_CACHE) != 0;
     io->can_discard = (info->flags & BP_BLOCK_CAN_DISCARD) != 0;
@@ -84,7 +83,7 @@ ata_io_open(struct ata_disk *disk, const struct bp_peer *peer)
     const struct bp_block_queue_args args = {
         .size = sizeof(args),
         .depth = 2, /* one in flight; the next may be made while its completion is delivered */
-        .loop = disk->ide->loop,
+        .loop = disk->device.ide->loop,
         .client = &client,
         .opaque = disk,
     };
@@ -93,7 +92,6 @@ ata_io_open(struct ata_disk *disk, const struct bp_peer *peer)
 
     io->ops = peer->table;
     io->self = peer->self;
-    (void)snprintf(io->backend, sizeof(io->backend), "%s", peer->id != NULL ? peer->id : "");
     r = learn(disk, &info);
     if (r != 0) {
         return r;
@@ -145,48 +143,4 @@ ata_io_submit(struct ata_disk *disk, uint32_t op, uint64_t lba, uint64_t sectors
         return -EIO;
     }
     return 0;
-}
-
-uint32_t
-ata_io_decide(struct ata_disk *disk, int32_t status)
-{
-    uint32_t policy = disk->transfer.op == BP_BLOCK_READ ? disk->options.on_read_error
-                                                         : disk->options.on_write_error;
-
-    if (policy == ATA_ON_ERROR_ENOSPC) {
-        policy = status == -ENOSPC ? ATA_ON_ERROR_STOP : ATA_ON_ERROR_REPORT;
-    }
-    return policy;
-}
-
-static const char *
-describe(int32_t status)
-{
-    const char *text = strerrordesc_np(-status);
-
-    return text != NULL ? text : "unknown error";
-}
-
-void
-ata_io_report(struct ata_disk *disk, int32_t status, uint32_t action)
-{
-    static const char *const names[] = {"report", "ignore", "stop"};
-    struct ide *ide = disk->ide;
-    char reason[128];
-    char json[512];
-
-    (void)snprintf(reason, sizeof(reason), "%s error on %s (channel %u unit %u): %s",
-                   disk->transfer.op == BP_BLOCK_READ ? "read" : "write", disk->io.backend,
-                   disk->device.channel->number, disk->device.unit, describe(status));
-    (void)snprintf(json, sizeof(json),
-                   "{\"device\":\"%s:%u.%u\",\"node-name\":\"%s\",\"operation\":\"%s\","
-                   "\"action\":\"%s\",\"nospace\":%s,\"reason\":\"%s\"}",
-                   ide->id, disk->device.channel->number, disk->device.unit, disk->io.backend,
-                   disk->transfer.op == BP_BLOCK_READ ? "read" : "write", names[action],
-                   status == -ENOSPC ? "true" : "false", describe(status));
-    bp_warn(&ide->host, "%s", reason);
-    ide->host.core->event(ide->host.instance, "BLOCK_IO_ERROR", json);
-    if (action == ATA_ON_ERROR_STOP) {
-        (void)ide->host.core->request(ide->host.instance, BP_REQUEST_STOP, reason);
-    }
 }

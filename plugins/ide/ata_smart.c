@@ -52,7 +52,8 @@ close_page(uint8_t *page)
 static uint32_t
 power_on_hours(const struct ata_disk *disk)
 {
-    uint64_t now = disk->ide->host.timer->now(disk->ide->host.instance, BP_CLOCK_VIRTUAL);
+    uint64_t now =
+        disk->device.ide->host.timer->now(disk->device.ide->host.instance, BP_CLOCK_VIRTUAL);
 
     return (uint32_t)(now / (UINT64_C(3600) * 1000000000));
 }

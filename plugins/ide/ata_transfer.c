@@ -188,14 +188,6 @@ transfer_without_bus(struct ata_disk *disk)
     }
 }
 
-static uint32_t
-may_master(const struct ata_disk *disk)
-{
-    struct ide *ide = disk->ide;
-
-    return (ide->host.pci->command(ide->host.instance) & 0x4) != 0;
-}
-
 static void
 advance_dma(struct ata_disk *disk)
 {
@@ -205,12 +197,12 @@ advance_dma(struct ata_disk *disk)
     struct ide_sg *sg = &disk->io.sg;
     int32_t r;
 
-    if (!may_master(disk)) {
+    if (!ide_may_master(disk->device.ide)) {
         transfer_without_bus(disk);
         return;
     }
     want = want < disk->io.max_sectors ? want : disk->io.max_sectors;
-    r = ide_bus_master_gather(disk->device.channel, want * ATA_SECTOR, in, sg);
+    r = ide_bus_master_gather(disk->device.channel, want * ATA_SECTOR, ATA_SECTOR, in, sg);
     if (r == IDE_SG_FULL || (r == IDE_SG_SHORT && sg->bytes != 0 && in)) {
         advance_bounced(disk, r == IDE_SG_SHORT);
         return;
@@ -234,7 +226,7 @@ ata_transfer_advance(struct ata_disk *disk)
     struct ata_transfer *t = &disk->transfer;
 
     ide_device_busy(&disk->device);
-    if (disk->ide->quiescing) {
+    if (disk->device.ide->quiescing) {
         t->flags |= ATA_TF_HELD;
         return;
     }
@@ -377,17 +369,6 @@ ata_transfer_dma(struct ide_device *device)
 
 /* --- completions ----------------------------------------------------------------------------- */
 
-static void
-mark_dirty(struct ata_disk *disk)
-{
-    const struct bp_ram_view *view = disk->ide->host.memory->view(disk->ide->host.instance);
-    const struct ide_sg *sg = &disk->io.sg;
-
-    for (uint32_t i = 0; i < sg->count; i++) {
-        bp_ram_mark_dirty(view, sg->gpa[i], sg->iov[i].length);
-    }
-}
-
 /* All sectors are through; what must be on stable storage is flushed before the command ends. */
 static void
 data_complete(struct ata_disk *disk)
@@ -475,7 +456,7 @@ zero_in_place(struct ata_disk *disk)
     const struct ide_sg *sg = &disk->io.sg;
 
     (void)bp_iovec_fill(sg->iov, sg->count, 0, 0, sg->bytes);
-    mark_dirty(disk);
+    ide_sg_mark_dirty(disk->device.ide, &disk->io.sg);
 }
 
 /* A bad sector read with the policy "ignore" reads as zeroes. */
@@ -516,11 +497,13 @@ static void
 request_failed(struct ata_disk *disk, int32_t status)
 {
     struct ata_transfer *t = &disk->transfer;
-    uint32_t action = ata_io_decide(disk, status);
+    uint32_t reading = t->op == BP_BLOCK_READ;
+    uint32_t action = ide_error_action(
+        reading ? disk->options.on_read_error : disk->options.on_write_error, status);
 
-    if (action == ATA_ON_ERROR_STOP) {
+    if (action == IDE_ON_ERROR_STOP) {
         t->flags |= ATA_TF_HELD;
-        ata_io_report(disk, status, action);
+        ide_error_report(&disk->device, t->op, status, action);
         return;
     }
     if ((t->op == BP_BLOCK_READ || t->op == BP_BLOCK_WRITE) && t->request > 1) {
@@ -528,8 +511,8 @@ request_failed(struct ata_disk *disk, int32_t status)
         ata_transfer_advance(disk);
         return;
     }
-    ata_io_report(disk, status, action);
-    if (action == ATA_ON_ERROR_IGNORE) {
+    ide_error_report(&disk->device, t->op, status, action);
+    if (action == IDE_ON_ERROR_IGNORE) {
         ignore_error(disk);
     } else {
         report_error(disk);
@@ -543,7 +526,9 @@ ata_transfer_completed(struct ata_disk *disk, int32_t status)
     struct ata_transfer *t = &disk->transfer;
 
     if (io->dma_read) {
-        mark_dirty(disk); /* whatever became of the command, memory may have changed */
+        ide_sg_mark_dirty(
+            disk->device.ide,
+            &disk->io.sg); /* whatever became of the command, memory may have changed */
         io->dma_read = 0;
     }
     if (io->dropped) {

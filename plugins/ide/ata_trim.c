@@ -70,13 +70,12 @@ ata_trim(struct ata_disk *disk)
 static uint32_t
 fetch_ranges(struct ata_disk *disk)
 {
-    struct ide *ide = disk->ide;
     struct ata_transfer *t = &disk->transfer;
     struct ide_prd_cursor end;
     uint32_t copied;
     int32_t r = IDE_SG_FAULT;
 
-    if (ide->host.pci->command(ide->host.instance) & 0x4) {
+    if (ide_may_master(disk->device.ide)) {
         r = ide_bus_master_copy(disk->device.channel, disk->buffer, t->left * ATA_SECTOR, 0, &end,
                                 &copied);
     }

@@ -9,6 +9,7 @@
  * says about it is only remembered. */
 #include "ide.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define BM_COMMAND_START 0x01u
@@ -33,6 +34,42 @@ uint32_t
 ide_bus_master_running(const struct ide_bus_master *bm)
 {
     return (bm->command & BM_COMMAND_START) && (bm->status & BM_STATUS_ACTIVE) && !bm->stopping;
+}
+
+/* --- guest memory ---------------------------------------------------------------------------- */
+
+int32_t
+ide_sg_init(struct ide_sg *sg)
+{
+    sg->iov = calloc(IDE_SG_PIECES, sizeof(*sg->iov));
+    sg->gpa = calloc(IDE_SG_PIECES, sizeof(*sg->gpa));
+    sg->lengths = calloc(IDE_SG_PIECES, sizeof(*sg->lengths));
+    sg->max = IDE_SG_PIECES;
+    return sg->iov != NULL && sg->gpa != NULL && sg->lengths != NULL ? 0 : -ENOMEM;
+}
+
+void
+ide_sg_done(struct ide_sg *sg)
+{
+    free(sg->iov);
+    free(sg->gpa);
+    free(sg->lengths);
+}
+
+void
+ide_sg_mark_dirty(struct ide *ide, const struct ide_sg *sg)
+{
+    const struct bp_ram_view *view = ide->host.memory->view(ide->host.instance);
+
+    for (uint32_t i = 0; i < sg->count; i++) {
+        bp_ram_mark_dirty(view, sg->gpa[i], sg->lengths[i]);
+    }
+}
+
+uint32_t
+ide_may_master(struct ide *ide)
+{
+    return (ide->host.pci->command(ide->host.instance) & 0x4) != 0;
 }
 
 /* --- descriptors ----------------------------------------------------------------------------- */
@@ -86,8 +123,10 @@ translate(const struct bp_ram_view *view, const struct ide_prd_cursor *cursor, u
     return n != 0 ? bp_ram_translate(view, cursor->address, n, to_memory) : NULL;
 }
 
-/* Remembers where the last whole sector ended, so that what follows can be given back. */
+/* Remembers where the last whole grain ended, so that what follows can be given back. */
 struct boundary {
+    uint64_t want;
+    uint32_t grain;
     uint32_t count;
     uint64_t bytes;
     uint64_t last_length; /* of piece count - 1 */
@@ -99,7 +138,7 @@ add_piece(struct ide_sg *sg, uint8_t *base, struct ide_prd_cursor *cursor, uint3
           struct boundary *boundary)
 {
     uint64_t total = sg->bytes + length;
-    uint64_t whole = total & ~(uint64_t)(ATA_SECTOR - 1);
+    uint64_t whole = total == boundary->want ? total : total - total % boundary->grain;
 
     if (whole > sg->bytes) {
         boundary->count = sg->count + 1;
@@ -110,6 +149,7 @@ add_piece(struct ide_sg *sg, uint8_t *base, struct ide_prd_cursor *cursor, uint3
     }
     sg->iov[sg->count].base = base;
     sg->iov[sg->count].length = length;
+    sg->lengths[sg->count] = length;
     sg->gpa[sg->count] = cursor->address;
     sg->count++;
     sg->bytes = total;
@@ -117,13 +157,13 @@ add_piece(struct ide_sg *sg, uint8_t *base, struct ide_prd_cursor *cursor, uint3
 }
 
 int32_t
-ide_bus_master_gather(struct ide_channel *channel, uint64_t want, uint32_t to_memory,
-                      struct ide_sg *sg)
+ide_bus_master_gather(struct ide_channel *channel, uint64_t want, uint32_t grain,
+                      uint32_t to_memory, struct ide_sg *sg)
 {
     struct ide *ide = channel->ide;
     const struct bp_ram_view *view = ide->host.memory->view(ide->host.instance);
     struct ide_prd_cursor cursor = channel->bm.cursor;
-    struct boundary boundary = {.cursor = cursor};
+    struct boundary boundary = {.want = want, .grain = grain, .cursor = cursor};
     int32_t result = IDE_SG_OK;
 
     sg->count = 0;
@@ -148,6 +188,7 @@ ide_bus_master_gather(struct ide_channel *channel, uint64_t want, uint32_t to_me
     sg->count = boundary.count;
     sg->bytes = boundary.bytes;
     sg->iov[sg->count - 1].length = boundary.last_length;
+    sg->lengths[sg->count - 1] = (uint32_t)boundary.last_length;
     sg->end = boundary.cursor;
     return IDE_SG_OK;
 }

@@ -174,15 +174,26 @@ execute_diagnostic(struct ide_channel *channel)
     ide_channel_update_irq(channel);
 }
 
+/* The one command that a PACKET device takes at any time, busy and asleep too; without an interrupt
+ * (ATA/ATAPI-7 V1, DEVICE RESET). */
+static void
+device_reset(struct ide_device *device)
+{
+    device->ops->abandon(device);
+    device->ops->reset(device, IDE_RESET_DEVICE);
+}
+
 static void
 write_command(struct ide_channel *channel, uint8_t opcode)
 {
     struct ide_device *device = ide_channel_device(channel);
 
-    if (read_status(channel) & ATA_BSY) {
+    if (opcode == ATA_DEVICE_RESET && device != NULL && device->slot == IDE_SLOT_CDROM) {
+        channel->control &= (uint8_t)~ATA_CONTROL_HOB;
+        device_reset(device);
         return;
     }
-    if (device != NULL && ((device->regs.status & ATA_DRQ) && opcode != ATA_DEVICE_RESET)) {
+    if (read_status(channel) & (ATA_BSY | ATA_DRQ)) {
         return;
     }
     channel->control &= (uint8_t)~ATA_CONTROL_HOB;

@@ -37,10 +37,12 @@ struct target {
     struct bp_instance *ide;
     struct th_block *disk;
     struct th_block *other;
+    struct th_block *cd;
     uint16_t base;
     uint32_t runs;
     uint32_t saves;
-    uint8_t *fresh; /* state after power-on */
+    uint32_t present; /* a medium in the drive that was empty */
+    uint8_t *fresh;   /* state after power-on */
     uint64_t fresh_length;
 };
 
@@ -59,6 +61,61 @@ move_data(struct target *t, uint32_t how)
     }
 }
 
+/* PACKET with its 12 bytes to the drive on either channel, selected or not. */
+static void
+send_packet(struct target *t, struct input *in, uint32_t op)
+{
+    uint8_t cdb[12];
+
+    th_out(t->th, (uint16_t)(t->base + 6), 1, t->base == 0x1f0 ? 0x10 : 0);
+    th_out(t->th, (uint16_t)(t->base + 1), 1, op >> 4 & 1);
+    th_out(t->th, (uint16_t)(t->base + 4), 2, take(in, 2));
+    th_out(t->th, (uint16_t)(t->base + 7), 1, ATA_PACKET);
+    for (uint32_t i = 0; i < sizeof(cdb); i++) {
+        cdb[i] = (uint8_t)((op & 0x20) && i > 1 && i < 8 ? 0 : take(in, 1));
+    }
+    th_outs(t->th, t->base, 2, 6, cdb);
+}
+
+/* What is in the empty drive. */
+static void
+change_medium(struct target *t, uint32_t present)
+{
+    if (present == t->present || th_quiesce(t->ide) != 0) {
+        return;
+    }
+    if (t->present) {
+        th_detach(t->ide, 1, 1);
+    } else if (th_attach(t->ide, 1, 1, "d") != 0) {
+        abort();
+    }
+    t->present = present;
+    th_resume(t->ide);
+}
+
+static void
+operate_drive(struct target *t, uint32_t how)
+{
+    switch (how) {
+    case 0:
+    case 1:
+        (void)th_tray_open(t->ide, 1 + how, 0);
+        break;
+    case 2:
+        (void)th_tray_open(t->ide, 2, BP_MEDIA_FORCE);
+        break;
+    case 3:
+    case 4:
+        (void)th_tray_close(t->ide, how - 2);
+        break;
+    default:
+        th_block_hold(t->disk, 0);
+        th_block_hold(t->cd, 0);
+        change_medium(t, how & 1);
+        break;
+    }
+}
+
 static void
 save_and_restore(struct target *t, uint32_t flip)
 {
@@ -66,6 +123,7 @@ save_and_restore(struct target *t, uint32_t flip)
     uint64_t length = 0;
 
     th_block_hold(t->disk, 0);
+    th_block_hold(t->cd, 0);
     if (th_quiesce(t->ide) == 0 && th_save(t->ide, &data, &length) == 0) {
         if (flip & 1) {
             data[(flip >> 1) % length] ^= (uint8_t)(flip >> 24);
@@ -86,6 +144,10 @@ step(struct target *t, struct input *in)
 
     switch (op & 0x0f) {
     case 0: /* a whole command, as a driver writes it */
+        if (op & 0x80) {
+            send_packet(t, in, op);
+            break;
+        }
         for (uint32_t i = 1; i < 8; i++) {
             th_out(t->th, (uint16_t)(t->base + i), 1, take(in, 1));
         }
@@ -116,13 +178,18 @@ step(struct target *t, struct input *in)
         th_write(t->th, 0x2000 + 8 * (op >> 4), 8, take(in, 4) | (uint64_t)take(in, 3) << 40);
         break;
     case 9:
-        th_block_hold(t->disk, op >> 4 & 1);
+        th_block_hold(op & 0x20 ? t->cd : t->disk, op >> 4 & 1);
         break;
     case 10:
-        th_block_fail(t->disk, op >> 5, take(in, 1) % 8, op & 0x10 ? -ENOSPC : -EIO, 0);
+        th_block_fail(op & 0x80 ? t->cd : t->disk, op >> 5 & 3, take(in, 1) % 8,
+                      op & 0x10 ? -ENOSPC : -EIO, 0);
         break;
     case 11:
-        t->base = op & 0x10 ? 0x170 : 0x1f0;
+        if (op & 0x20) {
+            operate_drive(t, op >> 6 | (op >> 2 & 4));
+        } else {
+            t->base = op & 0x10 ? 0x170 : 0x1f0;
+        }
         break;
     case 12:
         th_pci_write(t->ide, op & 0x80 ? 4 : 0x40 + (op >> 4) % 8, 2, take(in, 2));
@@ -156,8 +223,13 @@ plug(struct target *t)
     t->th = th_new();
     t->disk = th_block_new(t->th, "a", IMAGE_BYTES);
     t->other = th_block_new(t->th, "b", IMAGE_BYTES);
+    t->cd = th_block_new(t->th, "c", IMAGE_BYTES);
+    (void)th_block_new(t->th, "d", IMAGE_BYTES);
+    t->present = 0;
     t->ide = th_plug(t->th, &backplane_plugin_v1, "ide0",
                      "drives = ( { channel = 0; unit = 0; disk = \"a\"; },"
+                     "{ channel = 0; unit = 1; cdrom = \"c\"; on_read_error = \"stop\"; },"
+                     "{ channel = 1; unit = 0; kind = \"cdrom\"; },"
                      "{ channel = 1; unit = 1; disk = \"b\"; on_read_error = \"ignore\";"
                      "on_write_error = \"ignore\"; write_cache = false; } );");
     if (t->ide == NULL || th_save(t->ide, &t->fresh, &t->fresh_length) != 0) {
@@ -172,8 +244,14 @@ refresh(struct target *t)
     t->base = 0x1f0;
     t->saves = 0;
     th_block_hold(t->disk, 0);
+    th_block_hold(t->cd, 0);
     th_block_fail(t->disk, 0, 0, 0, 0);
+    th_block_fail(t->cd, 0, 0, 0, 0);
     th_run(t->th);
+    (void)th_tray_open(t->ide, 2, BP_MEDIA_FORCE); /* the empty drive is empty again */
+    change_medium(t, 0);
+    (void)th_tray_close(t->ide, 1);
+    (void)th_tray_close(t->ide, 2);
     th_reset(t->ide, BP_RESET_SYSTEM);
     if (th_restore(t->ide, t->fresh, t->fresh_length) != 0 || th_take_violations(t->th) != 0) {
         abort();
@@ -182,6 +260,7 @@ refresh(struct target *t)
     th_irq_log_clear(t->th);
     th_block_log_clear(t->disk);
     th_block_log_clear(t->other);
+    th_block_log_clear(t->cd);
     memset(th_ram(t->th, 0x1000, 0x2000), 0, 0x2000);
 }
 
@@ -205,6 +284,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         step(&t, &in);
     }
     th_block_hold(t.disk, 0);
+    th_block_hold(t.cd, 0);
     th_run(t.th);
     if (th_take_violations(t.th) != 0) {
         abort();

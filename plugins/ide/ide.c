@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The plugin "ide": the IDE function of the PIIX3 with up to four drives. Creation, life,
  * description. References and threads: see ide.h. */
-#include "ata_disk.h"
+#include "atapi.h"
 #include "ide_options.h"
+#include "ide_state.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define SLOT_DISK 0u
 
 /* --- firmware's view ------------------------------------------------------------------------- */
 
@@ -70,8 +69,8 @@ ide_settle(struct ide *ide)
     if (!ide->quiesce_due) {
         return;
     }
-    for (uint32_t i = 0; i < ide->disk_count; i++) {
-        if (ide->disks[i]->io.in_flight) {
+    for (uint32_t i = 0; i < ide->drive_count; i++) {
+        if (ide->drives[i]->ops->busy(ide->drives[i])) {
             return;
         }
     }
@@ -79,47 +78,57 @@ ide_settle(struct ide *ide)
     ide->host.core->quiesced(ide->host.instance, 0);
 }
 
+static struct ide_device *
+drive_of(const struct ide *ide, uint32_t slot, uint32_t use)
+{
+    for (uint32_t i = 0; i < ide->drive_count; i++) {
+        if (ide->drives[i]->slot == slot && ide->drives[i]->use == use) {
+            return ide->drives[i];
+        }
+    }
+    return NULL;
+}
+
 static int32_t
 ide_attach(void *self, uint32_t slot, uint32_t use, const struct bp_peer *peer)
 {
     struct ide *ide = self;
+    struct ide_device *drive = drive_of(ide, slot, use);
     int32_t r;
 
-    if (slot != SLOT_DISK || use >= ide->disk_count) {
+    if (drive == NULL) {
         return bp_fail(&ide->host, -EINVAL, NULL, "there is no drive for backend '%s'", peer->id);
     }
-    r = ata_io_open(ide->disks[use], peer);
-    if (r != 0) {
-        return bp_fail(&ide->host, r, NULL, "backend '%s' cannot be used as a disk: %s", peer->id,
-                       r == -ENOMEDIUM ? "it has no medium"
-                       : r == -EINVAL  ? "it is smaller than a sector, or its blocks are larger"
-                                       : "it refused the connection");
+    r = drive->ops->attach(drive, peer);
+    if (r == 0) {
+        (void)snprintf(drive->backend, sizeof(drive->backend), "%s", peer->id);
     }
-    return 0;
+    return r;
 }
 
 static void
 ide_detach(void *self, uint32_t slot, uint32_t use)
 {
-    struct ide *ide = self;
+    struct ide_device *drive = drive_of(self, slot, use);
 
-    if (slot == SLOT_DISK && use < ide->disk_count) {
-        ata_disk_drain(ide->disks[use]);
-        ata_io_close(ide->disks[use]);
+    if (drive != NULL) {
+        drive->ops->detach(drive);
+        drive->backend[0] = '\0';
     }
 }
 
 static int32_t
-name_boot_path(struct ide *ide, const struct ata_disk *disk)
+name_boot_path(struct ide *ide, const struct ide_device *drive)
 {
-    uint32_t channel = disk->device.channel->number;
-    char unit[8], path[32];
+    char path[32];
     int32_t r;
 
-    (void)snprintf(unit, sizeof(unit), "%u.%u", channel & 1, disk->device.unit & 1);
-    (void)snprintf(path, sizeof(path), "drive@%u/disk@%u", channel & 1, disk->device.unit & 1);
-    r = ide->host.core->boot_path(ide->host.instance, unit, path);
-    return r == 0 ? 0 : bp_fail(&ide->host, r, NULL, "cannot describe drive %s to firmware", unit);
+    (void)snprintf(path, sizeof(path), "drive@%u/disk@%u", drive->channel->number & 1,
+                   drive->unit & 1);
+    r = ide->host.core->boot_path(ide->host.instance, drive->place, path);
+    return r == 0
+               ? 0
+               : bp_fail(&ide->host, r, NULL, "cannot describe drive %s to firmware", drive->place);
 }
 
 static int32_t
@@ -127,22 +136,24 @@ ide_realize(void *self)
 {
     struct ide *ide = self;
 
-    for (uint32_t i = 0; i < ide->disk_count; i++) {
-        struct ata_disk *disk = ide->disks[i];
+    for (uint32_t i = 0; i < ide->drive_count; i++) {
+        const struct ide_device *drive = ide->drives[i];
         int32_t r;
-        if (disk->io.queue == NULL) {
-            return bp_fail(&ide->host, -ENODEV, NULL, "a drive has no backend");
+        if (drive->slot == IDE_SLOT_DISK && drive->backend[0] == '\0') {
+            return bp_fail(&ide->host, -ENODEV, NULL, "drive %s has no backend", drive->place);
         }
-        r = name_boot_path(ide, disk);
+        r = name_boot_path(ide, drive);
         if (r != 0) {
             return r;
         }
-        describe_translation(ide, disk);
+        if (drive->slot == IDE_SLOT_DISK) {
+            describe_translation(ide, (const struct ata_disk *)drive);
+        }
     }
     for (uint32_t unit = 0; unit < IDE_UNITS; unit++) {
-        struct ide_device *device = ide->channels[0].devices[unit];
-        if (device != NULL) {
-            describe_to_firmware(ide, (struct ata_disk *)device, unit);
+        const struct ide_device *drive = ide->channels[0].devices[unit];
+        if (drive != NULL && drive->slot == IDE_SLOT_DISK) {
+            describe_to_firmware(ide, (const struct ata_disk *)drive, unit);
         }
     }
     return 0;
@@ -151,8 +162,8 @@ ide_realize(void *self)
 static void
 retry_held(struct ide *ide)
 {
-    for (uint32_t i = 0; i < ide->disk_count; i++) {
-        ata_transfer_retry(ide->disks[i]);
+    for (uint32_t i = 0; i < ide->drive_count; i++) {
+        ide->drives[i]->ops->retry(ide->drives[i]);
     }
 }
 
@@ -169,12 +180,11 @@ ide_reset(void *self, uint32_t kind)
 {
     struct ide *ide = self;
 
-    for (uint32_t i = 0; i < ide->disk_count; i++) {
-        struct ide_device *device = &ide->disks[i]->device;
-        device->ops->abandon(device);
+    for (uint32_t i = 0; i < ide->drive_count; i++) {
+        ide->drives[i]->ops->abandon(ide->drives[i]);
     }
-    for (uint32_t i = 0; i < ide->disk_count; i++) {
-        ata_disk_drain(ide->disks[i]);
+    for (uint32_t i = 0; i < ide->drive_count; i++) {
+        ide->drives[i]->ops->drain(ide->drives[i]);
     }
     for (uint32_t i = 0; i < IDE_CHANNELS; i++) {
         ide_channel_reset(&ide->channels[i]);
@@ -188,13 +198,14 @@ ide_quiesce(void *self, uint64_t deadline_ns)
     struct ide *ide = self;
 
     ide->quiescing = 1;
-    for (uint32_t i = 0; i < ide->disk_count; i++) {
-        if (ide->disks[i]->io.in_flight) {
-            ide->quiesce_due = 1;
-            return BP_LIFE_PENDING;
+    for (uint32_t i = 0; i < ide->drive_count; i++) {
+        struct ide_device *drive = ide->drives[i];
+        if (drive->ops->quiesce != NULL) {
+            drive->ops->quiesce(drive);
         }
+        ide->quiesce_due |= drive->ops->busy(drive) != 0;
     }
-    return 0;
+    return ide->quiesce_due ? BP_LIFE_PENDING : 0;
 }
 
 static void
@@ -225,67 +236,56 @@ ide_destroy(void *self)
 {
     struct ide *ide = self;
 
-    for (uint32_t i = 0; i < ide->disk_count; i++) {
-        free(ide->disks[i]->io.sg.iov);
-        free(ide->disks[i]->io.sg.gpa);
-        free(ide->disks[i]);
+    for (uint32_t i = 0; i < ide->drive_count; i++) {
+        ide->drives[i]->ops->destroy(ide->drives[i]);
     }
     free(ide);
 }
 
-/* Memory of a disk: pieces of a request, and the buffer in the arena. */
-static int32_t
-allocate(struct ide *ide, struct ata_disk *disk)
+/* Drives with a backend are numbered as the description has them (plugin.h, struct bp_slot); empty
+ * ones take the numbers after those. */
+static void
+number_uses(struct ide *ide, const uint8_t *empty)
 {
-    void *memory = NULL;
-    int32_t r;
+    uint32_t next[2] = {0, 0};
 
-    disk->io.sg.iov = calloc(ATA_SG_PIECES, sizeof(*disk->io.sg.iov));
-    disk->io.sg.gpa = calloc(ATA_SG_PIECES, sizeof(*disk->io.sg.gpa));
-    if (disk->io.sg.iov == NULL || disk->io.sg.gpa == NULL) {
-        return -ENOMEM;
+    for (uint32_t pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < ide->drive_count; i++) {
+            if (empty[i] == pass) {
+                ide->drives[i]->use = next[ide->drives[i]->slot]++;
+            }
+        }
     }
-    r = ide->host.memory->arena_alloc(ide->host.instance, disk->use, ATA_BUFFER_BYTES + ATA_SECTOR,
-                                      4096, &memory);
-    if (r == 0) {
-        disk->buffer = memory;
-        disk->page = disk->buffer + ATA_BUFFER_BYTES;
-    }
-    return r;
 }
 
 static int32_t
-add_drive(struct ide *ide, const struct bp_node *group)
+add_drive(struct ide *ide, const struct bp_node *group, uint8_t *empty)
 {
-    struct ata_disk *disk = calloc(1, sizeof(*disk));
-    struct ide_place place;
+    struct ide_drive_options options = {.slot = IDE_SLOT_DISK};
     struct ide_channel *channel;
-    int32_t r;
+    struct ide_device *drive = NULL;
+    int32_t r = ide_options_drive(ide, group, &options);
 
-    if (disk == NULL) {
-        return bp_fail(&ide->host, -ENOMEM, group, "out of memory");
-    }
-    disk->ide = ide;
-    disk->use = ide->disk_count;
-    ide->disks[ide->disk_count++] = disk; /* from here on ide_destroy() frees it */
-    r = ide_options_drive(ide, group, &place, &disk->options);
     if (r != 0) {
         return r;
     }
-    channel = &ide->channels[place.channel];
-    if (channel->devices[place.unit] != NULL) {
+    channel = &ide->channels[options.channel];
+    if (channel->devices[options.unit] != NULL) {
         return bp_fail(&ide->host, -EINVAL, group, "channel %u already has a unit %u",
-                       place.channel, place.unit);
+                       options.channel, options.unit);
     }
-    r = allocate(ide, disk);
-    if (r != 0) {
-        return bp_fail(&ide->host, r, group, "no memory for the drive's buffer");
+    r = options.slot == IDE_SLOT_DISK ? ata_disk_new(ide, &options.ata, ide->drive_count, &drive)
+                                      : atapi_new(ide, &options.ata, ide->drive_count, &drive);
+    if (drive != NULL) {
+        *empty = options.is_empty;
+        ide->drives[ide->drive_count++] = drive; /* from here on ide_destroy() frees it */
+        drive->channel = channel;
+        drive->unit = options.unit;
+        (void)snprintf(drive->place, sizeof(drive->place), "%u.%u", channel->number & 1,
+                       drive->unit & 1);
+        channel->devices[options.unit] = drive;
     }
-    disk->device.ops = &ata_disk_ops;
-    disk->device.channel = channel;
-    disk->device.unit = place.unit;
-    channel->devices[place.unit] = &disk->device;
-    return 0;
+    return r == 0 ? 0 : bp_fail(&ide->host, r, group, "no memory for the drive");
 }
 
 static int32_t
@@ -293,16 +293,18 @@ add_drives(struct ide *ide, const struct bp_node *config)
 {
     const struct bp_node *list = bp_option(&ide->host, config, "drives");
     uint32_t count = list != NULL ? ide->host.config->count(ide->host.instance, list) : 0;
+    uint8_t empty[IDE_CHANNELS * IDE_UNITS] = {0};
 
     for (uint32_t i = 0; i < count; i++) {
         int32_t r = -EINVAL;
-        if (ide->disk_count < IDE_CHANNELS * IDE_UNITS) {
-            r = add_drive(ide, ide->host.config->at(ide->host.instance, list, i));
+        if (ide->drive_count < IDE_CHANNELS * IDE_UNITS) {
+            r = add_drive(ide, ide->host.config->at(ide->host.instance, list, i), &empty[i]);
         }
         if (r != 0) {
             return r;
         }
     }
+    number_uses(ide, empty);
     return 0;
 }
 
@@ -395,6 +397,9 @@ ide_query(void *self, const char *interface_id)
     if (bp_same_id(interface_id, BP_LIFE_ID)) {
         return &ide_life;
     }
+    if (bp_same_id(interface_id, BP_MEDIA_ID)) {
+        return &ide_media_ops;
+    }
     return bp_same_id(interface_id, BP_STATE_ID) ? &ide_state_ops : NULL;
 }
 
@@ -403,7 +408,13 @@ ide_query(void *self, const char *interface_id)
 #define IDE_PROMISES (BP_PROMISE_SANDBOX | BP_PROMISE_UPGRADE | BP_PROMISE_DIRTY_TRACKED)
 
 static const struct bp_slot ide_slots[] = {
-    [SLOT_DISK] = {.name = "disk", .interface_id = BP_BLOCK_ID, .max = IDE_CHANNELS * IDE_UNITS},
+    [IDE_SLOT_DISK] = {.name = "disk",
+                       .interface_id = BP_BLOCK_ID,
+                       .max = IDE_CHANNELS * IDE_UNITS},
+    [IDE_SLOT_CDROM] = {.name = "cdrom",
+                        .interface_id = BP_BLOCK_ID,
+                        .max = IDE_CHANNELS * IDE_UNITS,
+                        .flags = BP_SLOT_HOTPLUG},
     {.name = NULL},
 };
 
@@ -417,7 +428,7 @@ static const struct bp_class ide_class = {
     .state_min = 1,
     .bus = BP_BUS_PCI,
     .preferred_devfn = 1 << 3 | 1,
-    .help = "PIIX3 IDE controller with up to four ATA disks",
+    .help = "PIIX3 IDE controller with up to four disks and CD/DVD drives",
     .props = ide_props,
     .slots = ide_slots,
     .create = ide_create,
@@ -435,7 +446,7 @@ BP_EXPORT const struct bp_plugin backplane_plugin_v1 = {
     .id = "ide",
     .version = "1.0",
     .license = "Apache-2.0",
-    .help = "PIIX3 IDE controller with ATA disks",
+    .help = "PIIX3 IDE controller with ATA disks and ATAPI CD/DVD drives",
     .classes = ide_classes,
 };
 

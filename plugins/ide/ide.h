@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The IDE function of the PIIX3 as one instance: two channels, each with a bus master and up to two
  * devices. A channel (channel.c) knows ports, selection and interrupts; a device (ide_device) knows
- * commands. A hard disk (ata_disk.h) is one kind of device.
+ * commands. A hard disk (ata_disk.h) is one kind of device, a CD/DVD drive (atapi.h) the other.
  * References: Intel 82371FB/82371SB (PIIX/PIIX3) data sheet, 290550; Programming Interface for Bus
  * Master IDE Controller, revision 1.0; ATA/ATAPI-7.
  * Threads: the class is SERIAL, so every function here runs under the instance's lock. */
@@ -38,8 +38,9 @@ struct ide_bus_master {
 /* Guest memory of one DMA request. */
 struct ide_sg {
     struct bp_iovec *iov;
-    uint64_t *gpa; /* guest-physical address of each piece */
-    uint32_t max;  /* room in both */
+    uint64_t *gpa;     /* guest-physical address of each piece */
+    uint32_t *lengths; /* of each piece: who takes iov may change it */
+    uint32_t max;      /* room in all three */
     uint32_t count;
     uint64_t bytes;
     struct ide_prd_cursor end; /* where the bus master stands after these bytes */
@@ -61,6 +62,7 @@ struct ide_registers {
 #define IDE_RESET_HARD       0u /* power-on or RESET- */
 #define IDE_RESET_SOFT       1u /* SRST */
 #define IDE_RESET_DIAGNOSTIC 2u /* EXECUTE DEVICE DIAGNOSTIC */
+#define IDE_RESET_DEVICE     3u /* DEVICE RESET: PACKET devices only */
 
 /* What a kind of device does. */
 struct ide_device_ops {
@@ -77,12 +79,37 @@ struct ide_device_ops {
     void (*reset)(struct ide_device *device, uint32_t kind);
     /* Returns 1 while a request of the device may touch guest memory, now or after a retry. */
     uint32_t (*in_flight)(const struct ide_device *device);
+    /* Returns 1 while any request is in flight. */
+    uint32_t (*busy)(const struct ide_device *device);
+
+    /* The backend behind the drive. [control] errors are explained. */
+    int32_t (*attach)(struct ide_device *device, const struct bp_peer *peer);
+    void (*detach)(struct ide_device *device);
+    /* Nothing is in flight when it returns, and nothing will be delivered. [control] */
+    void (*drain)(struct ide_device *device);
+    /* No further request is made. Optional: ide->quiescing says it, too. */
+    void (*quiesce)(struct ide_device *device);
+    /* Makes requests that were held. */
+    void (*retry)(struct ide_device *device);
+    void (*destroy)(struct ide_device *device);
+
+    /* bp.state/1: the records of this device. apply 0: only checks. */
+    int32_t (*save)(const struct ide_device *device, const struct bp_state_sink *sink);
+    int32_t (*load)(struct ide_device *device, const void *data, uint64_t length, uint32_t apply);
 };
+
+#define IDE_SLOT_DISK  0u
+#define IDE_SLOT_CDROM 1u
 
 struct ide_device {
     const struct ide_device_ops *ops;
+    struct ide *ide;
     struct ide_channel *channel;
     uint32_t unit;
+    uint32_t slot;    /* IDE_SLOT_...: what kind of drive it is */
+    uint32_t use;     /* number of the slot's use */
+    char place[8];    /* "1.0", as in boot.order */
+    char backend[64]; /* id of what is attached, for messages */
     struct ide_registers regs;
     uint8_t intrq;     /* wants an interrupt */
     uint8_t dmarq;     /* wants the bus master */
@@ -103,16 +130,14 @@ struct ide_channel {
     struct ide_bus_master bm;
 };
 
-struct ata_disk;
-
 struct ide {
     struct bp_services host;
     const char *id;
     uint32_t loop;       /* on which completions arrive */
     uint8_t quiescing;   /* submit nothing */
     uint8_t quiesce_due; /* core->quiesced() is owed */
-    uint32_t disk_count;
-    struct ata_disk *disks[IDE_CHANNELS * IDE_UNITS]; /* by use of the slot */
+    uint32_t drive_count;
+    struct ide_device *drives[IDE_CHANNELS * IDE_UNITS]; /* as described */
     struct ide_channel channels[IDE_CHANNELS];
 };
 
@@ -154,6 +179,21 @@ void ide_device_signature(struct ide_device *device, uint8_t mid, uint8_t high);
 uint32_t ide_device_read_data(struct ide_device *device, uint8_t *data, uint32_t length);
 uint32_t ide_device_write_data(struct ide_device *device, const uint8_t *data, uint32_t length);
 
+/* --- words of IDENTIFY (PACKET) DEVICE: ata_identify.c --------------------------------------- */
+
+struct ide_words {
+    uint16_t w[256];
+};
+
+/* Two characters a word, the first in the high byte, padded with blanks. */
+void ide_words_string(struct ide_words *id, uint32_t first, uint32_t count, const char *text);
+/* Word 93: what the hardware reset found. */
+uint16_t ide_words_reset_result(const struct ide_device *device);
+/* Words 62, 63, 88: supported modes, and the selected one (a value of SET FEATURES 03h). */
+void ide_words_dma_modes(struct ide_words *id, uint8_t mode);
+/* Writes the 512 bytes, with the integrity word. */
+void ide_words_store(const struct ide_words *id, uint8_t *page);
+
 /* --- bus_master.c ---------------------------------------------------------------------------- */
 
 /* Declares the ports of both channels' bus masters. [control] errors of region.create. */
@@ -161,15 +201,24 @@ int32_t ide_bus_master_declare(struct ide *ide) BP_MUST_CHECK;
 void ide_bus_master_reset(struct ide_bus_master *bm);
 uint32_t ide_bus_master_running(const struct ide_bus_master *bm);
 
-#define IDE_SG_OK    0 /* as many bytes as wanted, or a multiple of the sector size */
+#define IDE_SG_PIECES 1024u
+
+#define IDE_SG_OK    0 /* as many bytes as wanted, or a multiple of the grain */
 #define IDE_SG_SHORT 1 /* the table ended before; sg->bytes says what there is */
-#define IDE_SG_FULL  2 /* no room for even one sector: use ide_bus_master_copy() */
+#define IDE_SG_FULL  2 /* no room for even one grain: use ide_bus_master_copy() */
 #define IDE_SG_FAULT 3 /* a descriptor or region is not RAM */
 
-/* Collects guest memory for up to `want` bytes (a multiple of the sector size) without moving the
- * cursor. to_memory: the memory will be written. */
-int32_t ide_bus_master_gather(struct ide_channel *channel, uint64_t want, uint32_t to_memory,
-                              struct ide_sg *sg);
+/* Memory for the pieces of requests; ide_sg_done() takes one that was never made, too. */
+int32_t ide_sg_init(struct ide_sg *sg) BP_MUST_CHECK;
+void ide_sg_done(struct ide_sg *sg);
+/* Collects guest memory for up to `want` bytes without moving the cursor: all of them, or a
+ * multiple of grain. to_memory: the memory will be written. */
+int32_t ide_bus_master_gather(struct ide_channel *channel, uint64_t want, uint32_t grain,
+                              uint32_t to_memory, struct ide_sg *sg);
+/* The memory was written. */
+void ide_sg_mark_dirty(struct ide *ide, const struct ide_sg *sg);
+/* Whether the function may access memory by itself (PCI COMMAND, Bus Master Enable). */
+uint32_t ide_may_master(struct ide *ide);
 /* Copies between a buffer and guest memory from the cursor on; *end: where it stopped.
  * Returns IDE_SG_OK, _SHORT or _FAULT; *copied: bytes. */
 int32_t ide_bus_master_copy(struct ide_channel *channel, uint8_t *buffer, uint32_t length,
@@ -188,3 +237,21 @@ void ide_bus_master_fail(struct ide_channel *channel, uint32_t error);
 
 /* A device has nothing in flight any more: ends a quiesce that waits for that. */
 void ide_settle(struct ide *ide);
+
+/* --- ide_media.c ----------------------------------------------------------------------------- */
+
+extern const struct bp_media_ops ide_media_ops;
+
+/* --- ide_errors.c ---------------------------------------------------------------------------- */
+
+/* What to do about a request that failed. The order is that of the options' choices. */
+#define IDE_ON_ERROR_REPORT 0u
+#define IDE_ON_ERROR_IGNORE 1u
+#define IDE_ON_ERROR_STOP   2u
+#define IDE_ON_ERROR_ENOSPC 3u /* stop when there is no space, else report */
+
+/* A policy applied to an error: IDE_ON_ERROR_REPORT, _IGNORE or _STOP. */
+uint32_t ide_error_action(uint32_t policy, int32_t status);
+/* Log, event, and the request that the machine stops. op: BP_BLOCK_... */
+void ide_error_report(const struct ide_device *device, uint32_t op, int32_t status,
+                      uint32_t action);

@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Order: ATA_ON_ERROR_... */
+/* Order: IDE_ON_ERROR_... */
 static const char *const on_error_choices[] = {"report", "ignore", "stop", "enospc", NULL};
+
+static const char *const kind_choices[] = {"disk", "cdrom", NULL};
 
 static const struct bp_prop drive_props[] = {
     {.name = "channel",
@@ -23,17 +25,23 @@ static const struct bp_prop drive_props[] = {
      .help = "0: device 0 (master); 1: device 1 (slave)"},
     {.name = "disk",
      .type = BP_PROP_BACKEND,
-     .flags = BP_PROP_REQUIRED,
-     .help = "backend that holds the sectors"},
+     .help = "a hard disk: backend that holds the sectors"},
+    {.name = "cdrom",
+     .type = BP_PROP_BACKEND,
+     .help = "a CD/DVD drive: backend that is the medium in it at the start"},
+    {.name = "kind",
+     .type = BP_PROP_ENUM,
+     .choices = kind_choices,
+     .help =
+         "\"cdrom\" without a backend: an empty drive. Default: what the backend's option says"},
     {.name = "serial",
      .type = BP_PROP_STRING,
      .max = 20,
      .help = "serial number, up to 20 characters; by default made of the instance's id and place"},
     {.name = "model",
      .type = BP_PROP_STRING,
-     .def = "Backplane disk",
      .max = 40,
-     .help = "model number"},
+     .help = "model number. Default: \"Backplane disk\" or \"Backplane CD/DVD\""},
     {.name = "firmware",
      .type = BP_PROP_STRING,
      .def = "1.0",
@@ -188,37 +196,76 @@ take_numbers(struct ide *ide, const struct bp_node *group, struct ata_options *o
     options->write_cache = (uint8_t)bp_option_bool(&ide->host, group, "write_cache", 1);
     options->discard = (uint8_t)bp_option_bool(&ide->host, group, "discard", 1);
     options->on_read_error =
-        choice(bp_option_str(&ide->host, group, "on_read_error", NULL), ATA_ON_ERROR_REPORT);
+        choice(bp_option_str(&ide->host, group, "on_read_error", NULL), IDE_ON_ERROR_REPORT);
     options->on_write_error =
-        choice(bp_option_str(&ide->host, group, "on_write_error", NULL), ATA_ON_ERROR_ENOSPC);
+        choice(bp_option_str(&ide->host, group, "on_write_error", NULL), IDE_ON_ERROR_ENOSPC);
     return 0;
 }
 
+/* Disk or CD; refuses what contradicts itself, and options that mean nothing to a CD drive. */
+static int32_t
+take_kind(struct ide *ide, const struct bp_node *group, struct ide_drive_options *options)
+{
+    static const char *const of_disks[] = {"rotation_rate", "physical_block_size", "cylinders",
+                                           "heads", "sectors"};
+    const struct bp_node *disk = bp_option(&ide->host, group, "disk");
+    const struct bp_node *cdrom = bp_option(&ide->host, group, "cdrom");
+    const char *kind = bp_option_str(&ide->host, group, "kind", cdrom != NULL ? "cdrom" : "disk");
+
+    options->slot = strcmp(kind, "cdrom") == 0 ? IDE_SLOT_CDROM : IDE_SLOT_DISK;
+    if (disk != NULL && (cdrom != NULL || options->slot == IDE_SLOT_CDROM)) {
+        return bp_fail(&ide->host, -EINVAL, group, "a drive is either a disk or a cdrom");
+    }
+    if (options->slot == IDE_SLOT_DISK && disk == NULL) {
+        return bp_fail(&ide->host, -EINVAL, group,
+                       "which backend? Give disk or cdrom (an empty drive: kind = \"cdrom\")");
+    }
+    for (uint32_t i = 0; options->slot == IDE_SLOT_CDROM && i < BP_ARRAY_LENGTH(of_disks); i++) {
+        const struct bp_node *node = bp_option(&ide->host, group, of_disks[i]);
+        if (node != NULL) {
+            return bp_fail(&ide->host, -EINVAL, node, "%s is for disks", of_disks[i]);
+        }
+    }
+    options->is_empty = cdrom == NULL && disk == NULL;
+    return 0;
+}
+
+static int32_t
+take_identity(struct ide *ide, const struct bp_node *group, struct ide_drive_options *options)
+{
+    struct ata_options *ata = &options->ata;
+    int32_t r;
+
+    (void)snprintf(ata->serial, sizeof(ata->serial), "%.15s-%u-%u", ide->id, options->channel,
+                   options->unit);
+    (void)snprintf(ata->model, sizeof(ata->model), "Backplane %s",
+                   options->slot == IDE_SLOT_DISK ? "disk" : "CD/DVD");
+    r = take_string(ide, group, "serial", ata->serial, sizeof(ata->serial));
+    if (r == 0) {
+        r = take_string(ide, group, "model", ata->model, sizeof(ata->model));
+    }
+    if (r == 0) {
+        r = take_string(ide, group, "firmware", ata->firmware, sizeof(ata->firmware));
+    }
+    return r == 0 ? take_wwn(ide, group, ata) : r;
+}
+
 int32_t
-ide_options_drive(struct ide *ide, const struct bp_node *group, struct ide_place *place,
-                  struct ata_options *options)
+ide_options_drive(struct ide *ide, const struct bp_node *group, struct ide_drive_options *options)
 {
     int32_t r;
 
-    place->channel = (uint32_t)bp_option_u64(&ide->host, group, "channel", 0);
-    place->unit = (uint32_t)bp_option_u64(&ide->host, group, "unit", 0);
-    if (place->channel >= IDE_CHANNELS || place->unit >= IDE_UNITS) {
+    options->channel = (uint32_t)bp_option_u64(&ide->host, group, "channel", 0);
+    options->unit = (uint32_t)bp_option_u64(&ide->host, group, "unit", 0);
+    if (options->channel >= IDE_CHANNELS || options->unit >= IDE_UNITS) {
         return bp_fail(&ide->host, -EINVAL, group, "there is no such place");
     }
-    (void)snprintf(options->serial, sizeof(options->serial), "%.15s-%u-%u", ide->id, place->channel,
-                   place->unit);
-    r = take_string(ide, group, "serial", options->serial, sizeof(options->serial));
+    r = take_kind(ide, group, options);
     if (r == 0) {
-        r = take_string(ide, group, "model", options->model, sizeof(options->model));
+        r = take_identity(ide, group, options);
     }
     if (r == 0) {
-        r = take_string(ide, group, "firmware", options->firmware, sizeof(options->firmware));
+        r = take_geometry(ide, group, &options->ata);
     }
-    if (r == 0) {
-        r = take_wwn(ide, group, options);
-    }
-    if (r == 0) {
-        r = take_geometry(ide, group, options);
-    }
-    return r == 0 ? take_numbers(ide, group, options) : r;
+    return r == 0 ? take_numbers(ide, group, &options->ata) : r;
 }

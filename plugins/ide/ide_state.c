@@ -1,23 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bp.state/1. Nothing is in flight when it is called: a command in progress is what struct
- * ata_transfer says, and its next request is made by after_restore() or the resume that follows.
- *
- * Tags: 0oft, o: object (0, 1 channel; 4-7 place of a disk), ft: field of the tables below. */
-#include "ata_disk.h"
+/* bp.state/1: the channels, and each drive in its turn. Nothing is in flight when it is called:
+ * what a drive was doing is described by its fields, and its next request is made by
+ * after_restore() or the resume that follows. */
+#include "ide_state.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define CHANNEL_BASE 0x0000u
-#define DISK_BASE    0x0400u
+#define DRIVE_BASE   0x0400u
 #define OBJECT_SHIFT 8u
-#define TAG_BUFFER                                                                                 \
-    0x80u /* of a disk: the arena buffer, while a block or a list of ranges is in it */
-#define MAX_FIELDS 80u
 
 #define C(tag, member, max) BP_STATE_FIELD(tag, struct ide_channel, member, BP_FIELD_REQUIRED, max)
-#define D(tag, member, max) BP_STATE_FIELD(tag, struct ata_disk, member, BP_FIELD_REQUIRED, max)
-#define DA(tag, member)     BP_STATE_ARRAY(tag, struct ata_disk, member, BP_FIELD_REQUIRED)
 
 /* Presence is part of the shape: a state of another set of drives is refused. */
 static const struct bp_state_field channel_fields[] = {
@@ -29,67 +22,17 @@ static const struct bp_state_field channel_fields[] = {
     C(0x0b, bm.cursor.last, 1),
 };
 
-static const struct bp_state_field disk_fields[] = {
-    DA(0x01, device.regs.features),
-    DA(0x02, device.regs.count),
-    DA(0x03, device.regs.low),
-    DA(0x04, device.regs.mid),
-    DA(0x05, device.regs.high),
-    D(0x06, device.regs.device, 0),
-    D(0x07, device.regs.status, 0),
-    D(0x08, device.regs.error, 0),
-    D(0x09, device.intrq, 1),
-    D(0x0a, device.dmarq, 1),
-    D(0x0b, device.asleep, 1),
-    D(0x0c, device.data_in, 1),
-    D(0x0d, device.data_pos, ATA_BUFFER_BYTES),
-    D(0x0e, device.data_end, ATA_BUFFER_BYTES),
-    D(0x10, settings.write_cache, 1),
-    D(0x11, settings.look_ahead, 1),
-    D(0x12, settings.revert, 1),
-    D(0x13, settings.multiple, ATA_MAX_MULTIPLE),
-    D(0x14, settings.pio_mode, 4),
-    D(0x15, settings.dma_mode, 0x45),
-    D(0x16, settings.apm, 0xfe),
-    D(0x17, settings.aam, 0),
-    D(0x18, settings.smart, 1),
-    D(0x19, settings.smart_autosave, 1),
-    D(0x1a, settings.power, 0),
-    D(0x1b, settings.standby_timer, 0),
-    D(0x1c, settings.cylinders, 0),
-    D(0x1d, settings.heads, 16),
-    D(0x1e, settings.sectors, 0),
-    D(0x20, transfer.kind, ATA_T_KINDS - 1),
-    D(0x21, transfer.flags, ATA_TF_ALL),
-    D(0x22, transfer.addressing, ATA_LBA48),
-    D(0x23, transfer.opcode, 0),
-    D(0x24, transfer.lba, 0),
-    D(0x25, transfer.left, 65536),
-    D(0x26, transfer.limit, 0),
-    D(0x27, transfer.block, ATA_MAX_MULTIPLE),
-    D(0x28, transfer.chunk, ATA_TRIM_RANGES),
-    D(0x29, transfer.filled, ATA_TRIM_RANGES),
-    D(0x2a, transfer.taken, ATA_BUFFER_SECTORS),
-    D(0x30, sectors, 0),
-    D(0x31, kept_sectors, 0),
-    D(0x32, active_ns, 0),
-    D(0x33, native_read, 1),
-    D(0x34, selftest_status, 0),
-    D(0x35, selftest_count, 21),
-    DA(0x36, selftest_log),
-    DA(0x37, sector_buffer),
-};
+uint32_t
+ide_state_base(const struct ide_device *device)
+{
+    uint32_t place = device->channel->number * IDE_UNITS + device->unit;
 
-_Static_assert(BP_ARRAY_LENGTH(disk_fields) <= MAX_FIELDS, "tag table too small");
+    return DRIVE_BASE + (place << OBJECT_SHIFT);
+}
 
-/* A table with its tags moved to an object's range. */
-struct table {
-    uint32_t count;
-    struct bp_state_field fields[MAX_FIELDS];
-};
-
-static void
-table_make(struct table *table, const struct bp_state_field *fields, uint32_t count, uint32_t base)
+void
+ide_state_table_make(struct ide_state_table *table, const struct bp_state_field *fields,
+                     uint32_t count, uint32_t base)
 {
     table->count = count;
     for (uint32_t i = 0; i < count; i++) {
@@ -98,127 +41,9 @@ table_make(struct table *table, const struct bp_state_field *fields, uint32_t co
     }
 }
 
-static uint32_t
-disk_base(const struct ata_disk *disk)
-{
-    uint32_t place = disk->device.channel->number * IDE_UNITS + disk->device.unit;
-
-    return DISK_BASE + (place << OBJECT_SHIFT);
-}
-
-/* --- saving ---------------------------------------------------------------------------------- */
-
-static int32_t
-save_disk(const struct ata_disk *disk, const struct bp_state_sink *sink)
-{
-    struct table table;
-    int32_t r;
-
-    table_make(&table, disk_fields, BP_ARRAY_LENGTH(disk_fields), disk_base(disk));
-    r = bp_state_save(table.fields, table.count, disk, sink);
-    if (r != 0 || disk->transfer.kind == ATA_T_NONE) {
-        return r;
-    }
-    return sink->put(sink, disk_base(disk) + TAG_BUFFER, disk->buffer,
-                     ATA_BUFFER_BYTES + ATA_SECTOR);
-}
-
-static int32_t
-ide_save(void *self, const struct bp_state_sink *sink)
-{
-    const struct ide *ide = self;
-    struct table table;
-    int32_t r = 0;
-
-    for (uint32_t i = 0; i < IDE_CHANNELS && r == 0; i++) {
-        table_make(&table, channel_fields, BP_ARRAY_LENGTH(channel_fields),
-                   CHANNEL_BASE + (i << OBJECT_SHIFT));
-        r = bp_state_save(table.fields, table.count, &ide->channels[i], sink);
-    }
-    for (uint32_t i = 0; i < ide->disk_count && r == 0; i++) {
-        r = save_disk(ide->disks[i], sink);
-    }
-    return r;
-}
-
-/* --- checking -------------------------------------------------------------------------------- */
-
-/* PIO: the counts fit the buffer and each other, and a data block is the one that they name. */
-static int32_t
-check_pio(const struct ata_disk *disk)
-{
-    const struct ata_transfer *t = &disk->transfer;
-    uint32_t page = t->kind == ATA_T_PAGE_IN || t->kind == ATA_T_PAGE_OUT;
-
-    if (disk->device.data_end == 0) {
-        return 0;
-    }
-    if (page) {
-        return disk->device.data_end == ATA_SECTOR ? 0 : -EINVAL;
-    }
-    if ((t->kind != ATA_T_PIO_IN && t->kind != ATA_T_PIO_OUT) || t->taken >= t->chunk ||
-        disk->device.data_end != bp_min_u32(t->block, t->chunk - t->taken) * ATA_SECTOR) {
-        return -EINVAL;
-    }
-    return 0;
-}
-
-static int32_t
-check_transfer(const struct ata_disk *disk)
-{
-    const struct ata_transfer *t = &disk->transfer;
-    uint32_t addressed = t->kind >= ATA_T_PIO_IN && t->kind <= ATA_T_VERIFY;
-    uint32_t buffered =
-        t->kind == ATA_T_PIO_IN || t->kind == ATA_T_PIO_OUT || t->kind == ATA_T_VERIFY;
-
-    if (addressed && (t->lba > disk->native_sectors || t->left > disk->native_sectors - t->lba ||
-                      t->block == 0 || t->limit == 0)) {
-        return -EINVAL;
-    }
-    if (buffered && (t->chunk == 0 || t->chunk > ATA_BUFFER_SECTORS || t->filled > t->chunk ||
-                     t->taken > t->chunk)) {
-        return -EINVAL;
-    }
-    /* the backend still has to do a part of the chunk */
-    if ((t->kind == ATA_T_PIO_OUT || (buffered && (t->flags & ATA_TF_HELD))) &&
-        !(t->flags & ATA_TF_FLUSH) && (t->filled == t->chunk || t->chunk - t->filled > t->left)) {
-        return -EINVAL;
-    }
-    if ((t->kind == ATA_T_DMA_IN || t->kind == ATA_T_DMA_OUT) && t->left == 0 &&
-        !(t->flags & ATA_TF_FLUSH)) {
-        return -EINVAL;
-    }
-    if (t->kind == ATA_T_TRIM &&
-        (t->chunk > ATA_TRIM_RANGES || t->left > ATA_TRIM_BLOCKS || t->filled > t->chunk ||
-         ((t->flags & ATA_TF_RANGES) &&
-          (t->lba > disk->native_sectors || t->limit > disk->native_sectors - t->lba)))) {
-        return -EINVAL;
-    }
-    return 0;
-}
-
-/* What no table can say. disk: a scratch copy that has the new fields. */
-static int32_t
-check_disk(const struct ata_disk *disk)
-{
-    const struct ata_settings *s = &disk->settings;
-
-    if (disk->device.data_pos > disk->device.data_end ||
-        (disk->device.data_end != 0 && disk->device.data_pos == disk->device.data_end) ||
-        s->heads == 0 || s->sectors == 0 || (s->multiple & (s->multiple - 1)) != 0 ||
-        disk->sectors > disk->native_sectors || disk->kept_sectors > disk->native_sectors ||
-        disk->sectors == 0 || disk->kept_sectors == 0 ||
-        (disk->device.dmarq && disk->transfer.kind != ATA_T_DMA_IN &&
-         disk->transfer.kind != ATA_T_DMA_OUT && disk->transfer.kind != ATA_T_TRIM)) {
-        return -EINVAL;
-    }
-    return check_pio(disk) != 0 ? -EINVAL : check_transfer(disk);
-}
-
-/* One pass over the records: fields of one object go to `object`, its buffer to *buffer. */
-static int32_t
-take_object(const struct table *table, uint32_t base, void *object, const void *data,
-            uint64_t length, const uint8_t **buffer)
+int32_t
+ide_state_take(const struct ide_state_table *table, uint32_t base, void *object, const void *data,
+               uint64_t length, struct ide_state_blob *blobs, uint32_t count)
 {
     struct bp_state_reader reader;
     struct bp_state_record record;
@@ -234,12 +59,33 @@ take_object(const struct table *table, uint32_t base, void *object, const void *
         if (mine == 1) {
             (void)bp_state_take_record(table->fields, table->count, object, &record);
             found++;
-        } else if (record.tag == base + TAG_BUFFER &&
-                   record.length == ATA_BUFFER_BYTES + ATA_SECTOR) {
-            *buffer = record.data;
+        }
+        for (uint32_t i = 0; mine == 0 && i < count; i++) {
+            if (record.tag == base + blobs[i].tag) {
+                blobs[i].data = record.data;
+                blobs[i].length = record.length;
+            }
         }
     }
     return r < 0 ? r : found < table->count ? -EINVAL : 0;
+}
+
+static int32_t
+ide_save(void *self, const struct bp_state_sink *sink)
+{
+    const struct ide *ide = self;
+    struct ide_state_table table;
+    int32_t r = 0;
+
+    for (uint32_t i = 0; i < IDE_CHANNELS && r == 0; i++) {
+        ide_state_table_make(&table, channel_fields, BP_ARRAY_LENGTH(channel_fields),
+                             CHANNEL_BASE + (i << OBJECT_SHIFT));
+        r = bp_state_save(table.fields, table.count, &ide->channels[i], sink);
+    }
+    for (uint32_t i = 0; i < ide->drive_count && r == 0; i++) {
+        r = ide->drives[i]->ops->save(ide->drives[i], sink);
+    }
+    return r;
 }
 
 /* Tags that must be understood: there are none beyond the tables yet. */
@@ -259,53 +105,16 @@ check_tags(const void *data, uint64_t length)
     return r;
 }
 
-/* Reads a disk's records; takes them over only if apply. */
-static int32_t
-load_disk(struct ata_disk *disk, const void *data, uint64_t length, uint32_t apply)
-{
-    struct ata_disk *trial = malloc(sizeof(*trial));
-    const uint8_t *buffer = NULL;
-    struct table table;
-    int32_t r;
-
-    if (trial == NULL) {
-        return -ENOMEM;
-    }
-    *trial = *disk;
-    table_make(&table, disk_fields, BP_ARRAY_LENGTH(disk_fields), disk_base(disk));
-    r = take_object(&table, disk_base(disk), trial, data, length, &buffer);
-    if (r == 0) {
-        r = check_disk(trial);
-    }
-    if (r == 0 && trial->transfer.kind != ATA_T_NONE && buffer == NULL) {
-        r = -EINVAL;
-    }
-    if (r == 0 && apply) {
-        *disk = *trial;
-        if (buffer != NULL) {
-            memcpy(disk->buffer, buffer, ATA_BUFFER_BYTES + ATA_SECTOR);
-        }
-        disk->transfer.op = 0;
-        disk->transfer.request = 0;
-        disk->device.data = disk->transfer.kind >= ATA_T_PAGE_IN
-                                ? disk->page
-                                : disk->buffer + (size_t)disk->transfer.taken * ATA_SECTOR;
-    }
-    free(trial);
-    return r;
-}
-
 static int32_t
 load_channel(struct ide_channel *channel, const void *data, uint64_t length, uint32_t apply)
 {
     struct ide_channel trial = *channel;
-    const uint8_t *buffer = NULL; /* a channel has none */
-    struct table table;
+    struct ide_state_table table;
     uint32_t base = CHANNEL_BASE + (channel->number << OBJECT_SHIFT);
     int32_t r;
 
-    table_make(&table, channel_fields, BP_ARRAY_LENGTH(channel_fields), base);
-    r = take_object(&table, base, &trial, data, length, &buffer);
+    ide_state_table_make(&table, channel_fields, BP_ARRAY_LENGTH(channel_fields), base);
+    r = ide_state_take(&table, base, &trial, data, length, NULL, 0);
     if (r == 0 && apply) {
         *channel = trial;
         channel->line = 0; /* after_restore() drives it anew */
@@ -321,8 +130,8 @@ load(struct ide *ide, const void *data, uint64_t length, uint32_t apply)
     for (uint32_t i = 0; i < IDE_CHANNELS && r == 0; i++) {
         r = load_channel(&ide->channels[i], data, length, apply);
     }
-    for (uint32_t i = 0; i < ide->disk_count && r == 0; i++) {
-        r = load_disk(ide->disks[i], data, length, apply);
+    for (uint32_t i = 0; i < ide->drive_count && r == 0; i++) {
+        r = ide->drives[i]->ops->load(ide->drives[i], data, length, apply);
     }
     return r;
 }
@@ -353,8 +162,8 @@ ide_after_restore(void *self)
         ide_channel_update_irq(&ide->channels[i]);
         ide->channels[i].bm.status = status;
     }
-    for (uint32_t i = 0; i < ide->disk_count; i++) {
-        ata_transfer_retry(ide->disks[i]);
+    for (uint32_t i = 0; i < ide->drive_count; i++) {
+        ide->drives[i]->ops->retry(ide->drives[i]);
     }
     return 0;
 }

@@ -201,14 +201,10 @@ media_look(struct bp_scsi_unit *unit, uint32_t medium)
     uint64_t blocks = unit->blocks;
     uint64_t generation = unit->generation;
     uint32_t before = media_ready(unit);
-    uint32_t present = unit->present;
 
     if (unit->ops == NULL || io_learn(unit) != 0) {
         unit->present = 0;
         unit->blocks = 0;
-    }
-    if (!present && unit->present) {
-        unit->tray_open = 0; /* whoever puts one in closes the tray */
     }
     if (before && media_ready(unit)) {
         compare(unit, blocks, generation, medium);

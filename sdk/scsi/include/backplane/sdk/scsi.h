@@ -322,8 +322,8 @@ void bp_scsi_nexus_init(struct bp_scsi_nexus *nexus, struct bp_scsi_unit *unit, 
 void bp_scsi_nexus_done(struct bp_scsi_nexus *nexus);
 
 /* Puts a backend under the unit: it opens a queue of `depth` requests (as many as tasks) on the
- * loop. A CD's tray with it in it is closed; medium change is announced to every nexus, except
- * before the first bp_scsi_unit_reset(). The unit handles the backend's events itself. A backend
+ * loop. The tray stays as it is (media.h); a medium in a closed one is announced to every nexus as a
+ * change, except before the first bp_scsi_unit_reset(). The unit handles the backend's events itself. A backend
  * whose info says -ENOMEDIUM is an empty drive.
  * [control] what info and queue_open return; -EINVAL: the capacity is less than a block, or the
  * backend cannot be addressed in the unit's blocks. */

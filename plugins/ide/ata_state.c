@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The saved state of a hard disk. A command in progress is what struct ata_transfer says. */
+#include "ata_disk.h"
+#include "ide_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TAG_BUFFER  0x80u /* what a command in progress has in the arena */
+#define RANGE_BYTES 8u    /* of TRIM */
+
+#define D(tag, member, max) BP_STATE_FIELD(tag, struct ata_disk, member, BP_FIELD_REQUIRED, max)
+#define DA(tag, member)     BP_STATE_ARRAY(tag, struct ata_disk, member, BP_FIELD_REQUIRED)
+
+static const struct bp_state_field disk_fields[] = {
+    DA(0x01, device.regs.features),
+    DA(0x02, device.regs.count),
+    DA(0x03, device.regs.low),
+    DA(0x04, device.regs.mid),
+    DA(0x05, device.regs.high),
+    D(0x06, device.regs.device, 0),
+    D(0x07, device.regs.status, 0),
+    D(0x08, device.regs.error, 0),
+    D(0x09, device.intrq, 1),
+    D(0x0a, device.dmarq, 1),
+    D(0x0b, device.asleep, 1),
+    D(0x0c, device.data_in, 1),
+    D(0x0d, device.data_pos, ATA_BUFFER_BYTES),
+    D(0x0e, device.data_end, ATA_BUFFER_BYTES),
+    D(0x10, settings.write_cache, 1),
+    D(0x11, settings.look_ahead, 1),
+    D(0x12, settings.revert, 1),
+    D(0x13, settings.multiple, ATA_MAX_MULTIPLE),
+    D(0x14, settings.pio_mode, 4),
+    D(0x15, settings.dma_mode, 0x45),
+    D(0x16, settings.apm, 0xfe),
+    D(0x17, settings.aam, 0),
+    D(0x18, settings.smart, 1),
+    D(0x19, settings.smart_autosave, 1),
+    D(0x1a, settings.power, 0),
+    D(0x1b, settings.standby_timer, 0),
+    D(0x1c, settings.cylinders, 0),
+    D(0x1d, settings.heads, 16),
+    D(0x1e, settings.sectors, 0),
+    D(0x20, transfer.kind, ATA_T_KINDS - 1),
+    D(0x21, transfer.flags, ATA_TF_ALL),
+    D(0x22, transfer.addressing, ATA_LBA48),
+    D(0x23, transfer.opcode, 0),
+    D(0x24, transfer.lba, 0),
+    D(0x25, transfer.left, 65536),
+    D(0x26, transfer.limit, 0),
+    D(0x27, transfer.block, ATA_MAX_MULTIPLE),
+    D(0x28, transfer.chunk, ATA_TRIM_RANGES),
+    D(0x29, transfer.filled, ATA_TRIM_RANGES),
+    D(0x2a, transfer.taken, ATA_BUFFER_SECTORS),
+    D(0x30, sectors, 0),
+    D(0x31, kept_sectors, 0),
+    D(0x32, active_ns, 0),
+    D(0x33, native_read, 1),
+    D(0x34, selftest_status, 0),
+    D(0x35, selftest_count, 21),
+    DA(0x36, selftest_log),
+    DA(0x37, sector_buffer),
+};
+
+_Static_assert(BP_ARRAY_LENGTH(disk_fields) <= IDE_STATE_FIELDS, "tag table too small");
+
+/* PIO: the counts fit the buffer and each other, and a data block is the one that they name. */
+static int32_t
+check_pio(const struct ata_disk *disk)
+{
+    const struct ata_transfer *t = &disk->transfer;
+    uint32_t page = t->kind == ATA_T_PAGE_IN || t->kind == ATA_T_PAGE_OUT;
+
+    if (disk->device.data_end == 0) {
+        return 0;
+    }
+    if (page) {
+        return disk->device.data_end == ATA_SECTOR ? 0 : -EINVAL;
+    }
+    if ((t->kind != ATA_T_PIO_IN && t->kind != ATA_T_PIO_OUT) || t->taken >= t->chunk ||
+        disk->device.data_end != bp_min_u32(t->block, t->chunk - t->taken) * ATA_SECTOR) {
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int32_t
+check_transfer(const struct ata_disk *disk)
+{
+    const struct ata_transfer *t = &disk->transfer;
+    uint32_t addressed = t->kind >= ATA_T_PIO_IN && t->kind <= ATA_T_VERIFY;
+    uint32_t buffered =
+        t->kind == ATA_T_PIO_IN || t->kind == ATA_T_PIO_OUT || t->kind == ATA_T_VERIFY;
+
+    if (addressed && (t->lba > disk->native_sectors || t->left > disk->native_sectors - t->lba ||
+                      t->block == 0 || t->limit == 0)) {
+        return -EINVAL;
+    }
+    if (buffered && (t->chunk == 0 || t->chunk > ATA_BUFFER_SECTORS || t->filled > t->chunk ||
+                     t->taken > t->chunk)) {
+        return -EINVAL;
+    }
+    /* the backend still has to do a part of the chunk */
+    if ((t->kind == ATA_T_PIO_OUT || (buffered && (t->flags & ATA_TF_HELD))) &&
+        !(t->flags & ATA_TF_FLUSH) && (t->filled == t->chunk || t->chunk - t->filled > t->left)) {
+        return -EINVAL;
+    }
+    if ((t->kind == ATA_T_DMA_IN || t->kind == ATA_T_DMA_OUT) && t->left == 0 &&
+        !(t->flags & ATA_TF_FLUSH)) {
+        return -EINVAL;
+    }
+    if (t->kind == ATA_T_TRIM &&
+        (t->chunk > ATA_TRIM_RANGES || t->left > ATA_TRIM_BLOCKS || t->filled > t->chunk ||
+         ((t->flags & ATA_TF_RANGES) &&
+          (t->lba > disk->native_sectors || t->limit > disk->native_sectors - t->lba)))) {
+        return -EINVAL;
+    }
+    return 0;
+}
+
+/* What no table can say. disk: a scratch copy that has the new fields. */
+static int32_t
+check_disk(const struct ata_disk *disk)
+{
+    const struct ata_settings *s = &disk->settings;
+
+    if (disk->device.data_pos > disk->device.data_end ||
+        (disk->device.data_end != 0 && disk->device.data_pos == disk->device.data_end) ||
+        s->heads == 0 || s->sectors == 0 || (s->multiple & (s->multiple - 1)) != 0 ||
+        disk->sectors > disk->native_sectors || disk->kept_sectors > disk->native_sectors ||
+        disk->sectors == 0 || disk->kept_sectors == 0 ||
+        (disk->device.dmarq && disk->transfer.kind != ATA_T_DMA_IN &&
+         disk->transfer.kind != ATA_T_DMA_OUT && disk->transfer.kind != ATA_T_TRIM)) {
+        return -EINVAL;
+    }
+    return check_pio(disk) != 0 ? -EINVAL : check_transfer(disk);
+}
+
+/* What of the buffer a command in progress needs. */
+static uint64_t
+buffer_bytes(const struct ata_disk *disk)
+{
+    const struct ata_transfer *t = &disk->transfer;
+
+    switch (t->kind) {
+    case ATA_T_PIO_IN:
+    case ATA_T_PIO_OUT:
+        return (uint64_t)t->chunk * ATA_SECTOR;
+    case ATA_T_TRIM:
+        return (t->flags & ATA_TF_RANGES) ? (uint64_t)t->chunk * RANGE_BYTES : 0;
+    case ATA_T_PAGE_IN:
+    case ATA_T_PAGE_OUT:
+        return ATA_SECTOR;
+    default:
+        return 0;
+    }
+}
+
+static uint8_t *
+buffer_start(const struct ata_disk *disk)
+{
+    return disk->transfer.kind >= ATA_T_PAGE_IN ? disk->page : disk->buffer;
+}
+
+int32_t
+ata_disk_save(const struct ide_device *device, const struct bp_state_sink *sink)
+{
+    const struct ata_disk *disk = (const struct ata_disk *)device;
+    uint32_t base = ide_state_base(device);
+    struct ide_state_table table;
+    int32_t r;
+
+    ide_state_table_make(&table, disk_fields, BP_ARRAY_LENGTH(disk_fields), base);
+    r = bp_state_save(table.fields, table.count, disk, sink);
+    if (r != 0 || buffer_bytes(disk) == 0) {
+        return r;
+    }
+    return sink->put(sink, base + TAG_BUFFER, buffer_start(disk), buffer_bytes(disk));
+}
+
+/* Reads a disk's records; takes them over only if apply. */
+int32_t
+ata_disk_load(struct ide_device *device, const void *data, uint64_t length, uint32_t apply)
+{
+    struct ata_disk *disk = (struct ata_disk *)device;
+    struct ide_state_blob buffer = {.tag = TAG_BUFFER};
+    uint32_t base = ide_state_base(device);
+    struct ata_disk *trial = malloc(sizeof(*trial));
+    struct ide_state_table table;
+    int32_t r;
+
+    if (trial == NULL) {
+        return -ENOMEM;
+    }
+    *trial = *disk;
+    ide_state_table_make(&table, disk_fields, BP_ARRAY_LENGTH(disk_fields), base);
+    r = ide_state_take(&table, base, trial, data, length, &buffer, 1);
+    if (r == 0) {
+        r = check_disk(trial);
+    }
+    if (r == 0 && buffer.length != buffer_bytes(trial)) {
+        r = -EINVAL;
+    }
+    if (r == 0 && apply) {
+        *disk = *trial;
+        if (buffer.data != NULL) {
+            memcpy(buffer_start(disk), buffer.data, buffer.length);
+        }
+        disk->transfer.op = 0;
+        disk->transfer.request = 0;
+        disk->device.data = disk->transfer.kind >= ATA_T_PAGE_IN
+                                ? disk->page
+                                : disk->buffer + (size_t)disk->transfer.taken * ATA_SECTOR;
+    }
+    free(trial);
+    return r;
+}
