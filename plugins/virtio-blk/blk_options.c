@@ -12,7 +12,7 @@ static const char *const on_error_choices[] = {"report", "ignore", "stop", "enos
 #define MAX_BLOCK (1 << 20)
 
 const struct bp_prop blk_props[] = {
-    {.name = "disk",
+    {.name = "backend",
      .type = BP_PROP_BACKEND,
      .flags = BP_PROP_REQUIRED,
      .help = "backend that holds the sectors"},

@@ -312,7 +312,7 @@ blk_query(void *self, const char *interface_id)
 #define BLK_PROMISES (BP_PROMISE_SANDBOX | BP_PROMISE_UPGRADE | BP_PROMISE_DIRTY_TRACKED)
 
 static const struct bp_slot blk_slots[] = {
-    [SLOT_DISK] = {.name = "disk", .interface_id = BP_BLOCK_ID, .min = 1, .max = 1},
+    [SLOT_DISK] = {.name = "backend", .interface_id = BP_BLOCK_ID, .min = 1, .max = 1},
     {.name = NULL},
 };
 

@@ -14,7 +14,7 @@ from bootsector import boot_image  # noqa: E402
 def machine_config(images, options="", memory="32M", order=0):
     backends = "".join(f'd{i} = {{ plugin = "block-file"; path = "{path}"; }}; '
                        for i, path in enumerate(images))
-    disks = "".join(f'blk{i} = {{ plugin = "virtio-blk"; disk = "d{i}"; {options} }}; '
+    disks = "".join(f'blk{i} = {{ plugin = "virtio-blk"; backend = "d{i}"; {options} }}; '
                     for i in range(len(images)))
     return f"""
 machine = {{ memory = "{memory}"; boot = {{ order = [ "blk{order}" ]; }}; }};
