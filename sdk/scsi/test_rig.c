@@ -204,6 +204,12 @@ static const struct bp_scsi_port port = {
 struct rig *
 rig_new(uint32_t type, uint32_t flags, uint64_t blocks, uint32_t kept)
 {
+    return rig_new_sized(type, flags, blocks, kept, 1u << 20);
+}
+
+struct rig *
+rig_new_sized(uint32_t type, uint32_t flags, uint64_t blocks, uint32_t kept, uint64_t data_bytes)
+{
     struct rig *rig = calloc(1, sizeof(*rig));
     uint32_t size = type == BP_SCSI_TYPE_CDROM ? 2048 : 512;
     struct bp_scsi_unit_args args = {
@@ -220,6 +226,9 @@ rig_new(uint32_t type, uint32_t flags, uint64_t blocks, uint32_t kept)
 
     assert_non_null(rig);
     args.opaque = rig;
+    rig->data = malloc(data_bytes);
+    rig->data_bytes = data_bytes;
+    assert_non_null(rig->data);
     rig->info = (struct bp_block_info){
         .size = sizeof(rig->info),
         .flags = BP_BLOCK_WRITE_CACHE | BP_BLOCK_CAN_DISCARD | BP_BLOCK_CAN_ZERO |
@@ -258,6 +267,7 @@ rig_free(struct rig *rig)
     assert_null(rig->unit.held_first);
     bp_scsi_unit_detach(&rig->unit);
     free(rig->image);
+    free(rig->data);
     free(rig->arena);
     free(rig);
 }
@@ -283,7 +293,7 @@ rig_command(struct rig *rig, uint32_t n, const uint8_t *cdb, uint32_t length, ui
             continue;
         }
         left = window != 0 && window < left ? window : left;
-        assert_true(task->moved + left <= sizeof(rig->data));
+        assert_true(task->moved + left <= rig->data_bytes);
         /* two pieces that cut a block */
         iov[0] = (struct bp_iovec){rig->data + task->moved, left / 3};
         iov[1] = (struct bp_iovec){rig->data + task->moved + left / 3, left - left / 3};

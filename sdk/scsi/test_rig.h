@@ -32,13 +32,17 @@ struct rig {
     uint32_t settled;
     uint16_t last_attention;
     uint8_t page[BP_SCSI_PAGE_BYTES];
-    uint8_t data[1u << 20]; /* of the last command */
+    uint8_t *data; /* of the last command */
+    uint64_t data_bytes;
     struct bp_scsi_task task;
 };
 
 /* Image of `blocks` blocks whose bytes tell where they are. flags: BP_SCSI_...; one nexus per
  * `nexuses`, kept: BP_SCSI_KEEP_SENSE. Nothing is pending. */
 struct rig *rig_new(uint32_t type, uint32_t flags, uint64_t blocks, uint32_t kept);
+/* The same with room for so many bytes of data. */
+struct rig *rig_new_sized(uint32_t type, uint32_t flags, uint64_t blocks, uint32_t kept,
+                          uint64_t data_bytes);
 void rig_free(struct rig *rig);
 /* Carries out what is in flight, until nothing is left. */
 void rig_run(struct rig *rig);
