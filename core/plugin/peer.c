@@ -17,6 +17,7 @@ struct Peer {
         struct bp_block_ops block;
         struct bp_char_ops character;
         struct bp_net_ops net;
+        struct bp_scsi_ops scsi;
     } copy;
     const void *table;
     void *self;
@@ -58,6 +59,16 @@ copy_table(Peer *peer, const void *given)
         peer->table = ops;
         if (peer->consumer->loop_lock != NULL) {
             peer_net_shim(&peer->shim, peer->consumer, ops, peer->self);
+        }
+    } else if (strcmp(peer->interface_id, BP_SCSI_ID) == 0) {
+        const struct bp_scsi_ops *ops = &peer->copy.scsi;
+        if (table_copy(&peer->copy.scsi, sizeof(peer->copy.scsi), given) != 0 ||
+            !peer_scsi_complete(ops)) {
+            return false;
+        }
+        peer->table = ops;
+        if (peer->consumer->loop_lock != NULL) {
+            peer_scsi_shim(&peer->shim, peer->consumer, ops, peer->self);
         }
     } else {
         peer->table = given;

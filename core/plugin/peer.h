@@ -33,3 +33,7 @@ void peer_char_shim(PeerShim *shim, Instance *consumer, const struct bp_char_ops
 bool peer_net_complete(const struct bp_net_ops *ops);
 void peer_net_shim(PeerShim *shim, Instance *consumer, const struct bp_net_ops *below,
                    void *below_self);
+/* Whether a backend's table has every function that is not optional. */
+bool peer_scsi_complete(const struct bp_scsi_ops *ops);
+void peer_scsi_shim(PeerShim *shim, Instance *consumer, const struct bp_scsi_ops *below,
+                    void *below_self);

@@ -126,6 +126,12 @@ task_hold_restored(struct bp_scsi_task *task)
     hold(task);
 }
 
+static void *
+task_queue(const struct bp_scsi_task *task)
+{
+    return task->queue != NULL ? task->queue : task_unit(task)->queue;
+}
+
 static void
 submit(struct bp_scsi_task *task)
 {
@@ -151,7 +157,7 @@ submit(struct bp_scsi_task *task)
     }
     task->in_flight = 1;
     unit->in_flight++;
-    if (unit->ops->submit(unit->self, unit->queue, &request, 1) != 1) {
+    if (unit->ops->submit(unit->self, task_queue(task), &request, 1) != 1) {
         task->in_flight = 0;
         unit->in_flight--;
         task_fail(task, BP_SCSI_HARDWARE_ERROR, 0x4400);
@@ -474,18 +480,31 @@ io_learn(struct bp_scsi_unit *unit)
 }
 
 int32_t
-bp_scsi_unit_attach(struct bp_scsi_unit *unit, const struct bp_block_ops *ops, void *self,
-                    uint32_t loop, uint32_t depth)
+bp_scsi_unit_queue_open(struct bp_scsi_unit *unit, uint32_t loop, uint32_t depth, void **queue)
 {
     const struct bp_block_queue_args args = {
         .size = sizeof(args), .depth = depth, .loop = loop, .client = &client, .opaque = unit};
+
+    return unit->ops != NULL ? unit->ops->queue_open(unit->self, &args, queue) : -ENOMEDIUM;
+}
+
+void
+bp_scsi_unit_queue_close(struct bp_scsi_unit *unit, void *queue)
+{
+    unit->ops->queue_close(unit->self, queue);
+}
+
+int32_t
+bp_scsi_unit_attach(struct bp_scsi_unit *unit, const struct bp_block_ops *ops, void *self,
+                    uint32_t loop, uint32_t depth)
+{
     int32_t r;
 
     unit->ops = ops;
     unit->self = self;
     r = io_learn(unit);
     if (r == 0) {
-        r = ops->queue_open(self, &args, &unit->queue);
+        r = bp_scsi_unit_queue_open(unit, loop, depth, &unit->queue);
     }
     if (r != 0) {
         unit->ops = NULL;

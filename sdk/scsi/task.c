@@ -325,7 +325,8 @@ bp_scsi_abort(struct bp_scsi_task *task)
     if (task->in_flight) {
         task->aborted = 1;
         if (BP_HAS(unit->ops, cancel)) {
-            unit->ops->cancel(unit->self, unit->queue, (uint64_t)(uintptr_t)task);
+            unit->ops->cancel(unit->self, task->queue != NULL ? task->queue : unit->queue,
+                              (uint64_t)(uintptr_t)task);
         }
         return task->state;
     }

@@ -543,6 +543,79 @@ MEMBER(struct bp_region_host, move, 24, int32_t (*)(struct bp_instance *instance
 MEMBER(struct bp_region_host, doorbell, 32, int32_t (*)(struct bp_instance *instance, const struct bp_doorbell_args *args));
 MEMBER(struct bp_region_host, doorbell_remove, 40, void (*)(struct bp_instance *instance, uint32_t id));
 
+SIZE(struct bp_scsi_request, 128);
+MEMBER(struct bp_scsi_request, user, 0, uint64_t);
+MEMBER(struct bp_scsi_request, cdb, 8, uint8_t [32]);
+MEMBER(struct bp_scsi_request, cdb_length, 40, uint32_t);
+MEMBER(struct bp_scsi_request, attribute, 44, uint32_t);
+MEMBER(struct bp_scsi_request, out_iov, 48, struct bp_iovec *);
+MEMBER(struct bp_scsi_request, in_iov, 56, struct bp_iovec *);
+MEMBER(struct bp_scsi_request, out_count, 64, uint32_t);
+MEMBER(struct bp_scsi_request, in_count, 68, uint32_t);
+MEMBER(struct bp_scsi_request, out_length, 72, uint64_t);
+MEMBER(struct bp_scsi_request, in_length, 80, uint64_t);
+MEMBER(struct bp_scsi_request, sense, 88, void *);
+MEMBER(struct bp_scsi_request, sense_size, 96, uint32_t);
+MEMBER(struct bp_scsi_request, flags, 100, uint32_t);
+MEMBER(struct bp_scsi_request, priority, 104, uint32_t);
+MEMBER(struct bp_scsi_request, reserved, 108, uint32_t);
+MEMBER(struct bp_scsi_request, reserved2, 112, uint64_t [2]);
+
+SIZE(struct bp_scsi_completion, 48);
+MEMBER(struct bp_scsi_completion, user, 0, uint64_t);
+MEMBER(struct bp_scsi_completion, result, 8, int32_t);
+MEMBER(struct bp_scsi_completion, status, 12, uint32_t);
+MEMBER(struct bp_scsi_completion, sense_length, 16, uint32_t);
+MEMBER(struct bp_scsi_completion, flags, 20, uint32_t);
+MEMBER(struct bp_scsi_completion, in_residual, 24, uint64_t);
+MEMBER(struct bp_scsi_completion, out_residual, 32, uint64_t);
+MEMBER(struct bp_scsi_completion, reserved, 40, uint64_t);
+
+SIZE(struct bp_scsi_management, 32);
+MEMBER(struct bp_scsi_management, user, 0, uint64_t);
+MEMBER(struct bp_scsi_management, function, 8, uint32_t);
+MEMBER(struct bp_scsi_management, flags, 12, uint32_t);
+MEMBER(struct bp_scsi_management, request, 16, uint64_t);
+MEMBER(struct bp_scsi_management, reserved, 24, uint64_t);
+
+GROWS(struct bp_scsi_client, 32);
+MEMBER(struct bp_scsi_client, size, 0, uint32_t);
+MEMBER(struct bp_scsi_client, flags, 4, uint32_t);
+MEMBER(struct bp_scsi_client, complete, 8, void (*)(void *opaque, const struct bp_scsi_completion *completions, uint32_t count));
+MEMBER(struct bp_scsi_client, managed, 16, void (*)(void *opaque, uint64_t user, int32_t result));
+MEMBER(struct bp_scsi_client, event, 24, void (*)(void *opaque, uint32_t event, uint32_t detail));
+
+GROWS(struct bp_scsi_queue_args, 56);
+MEMBER(struct bp_scsi_queue_args, size, 0, uint32_t);
+MEMBER(struct bp_scsi_queue_args, flags, 4, uint32_t);
+MEMBER(struct bp_scsi_queue_args, depth, 8, uint32_t);
+MEMBER(struct bp_scsi_queue_args, loop, 12, uint32_t);
+MEMBER(struct bp_scsi_queue_args, client, 16, const struct bp_scsi_client *);
+MEMBER(struct bp_scsi_queue_args, opaque, 24, void *);
+MEMBER(struct bp_scsi_queue_args, initiator, 32, uint64_t);
+MEMBER(struct bp_scsi_queue_args, transport_id, 40, const uint8_t *);
+MEMBER(struct bp_scsi_queue_args, transport_id_length, 48, uint32_t);
+MEMBER(struct bp_scsi_queue_args, reserved, 52, uint32_t);
+
+GROWS(struct bp_scsi_info, 32);
+MEMBER(struct bp_scsi_info, size, 0, uint32_t);
+MEMBER(struct bp_scsi_info, flags, 4, uint32_t);
+MEMBER(struct bp_scsi_info, type, 8, uint32_t);
+MEMBER(struct bp_scsi_info, max_iov, 12, uint32_t);
+MEMBER(struct bp_scsi_info, max_transfer, 16, uint64_t);
+MEMBER(struct bp_scsi_info, optimal_io_size, 24, uint32_t);
+MEMBER(struct bp_scsi_info, reserved, 28, uint32_t);
+
+GROWS(struct bp_scsi_ops, 56);
+MEMBER(struct bp_scsi_ops, size, 0, uint32_t);
+MEMBER(struct bp_scsi_ops, flags, 4, uint32_t);
+MEMBER(struct bp_scsi_ops, info, 8, int32_t (*)(void *self, struct bp_scsi_info *info));
+MEMBER(struct bp_scsi_ops, queue_open, 16, int32_t (*)(void *self, const struct bp_scsi_queue_args *args, void **queue));
+MEMBER(struct bp_scsi_ops, queue_close, 24, void (*)(void *self, void *queue));
+MEMBER(struct bp_scsi_ops, submit, 32, int32_t (*)(void *self, void *queue, const struct bp_scsi_request *requests, uint32_t count));
+MEMBER(struct bp_scsi_ops, manage, 40, int32_t (*)(void *self, void *queue, const struct bp_scsi_management *management));
+MEMBER(struct bp_scsi_ops, drain, 48, void (*)(void *self, void *queue));
+
 GROWS(struct bp_state_sink, 16);
 MEMBER(struct bp_state_sink, size, 0, uint32_t);
 MEMBER(struct bp_state_sink, flags, 4, uint32_t);
@@ -720,6 +793,29 @@ VALUE(BP_WIDTH_8, 8ull);
 VALUE(BP_REGION_POSTED_WRITES, 1ull);
 VALUE(BP_REGION_DISABLED, 2ull);
 VALUE(BP_DOORBELL_MATCH, 1ull);
+VALUE(BP_SCSI_MAX_CDB, 32ull);
+VALUE(BP_SCSI_MAX_DEPTH, 4096ull);
+VALUE(BP_SCSI_SIMPLE, 0ull);
+VALUE(BP_SCSI_HEAD_OF_QUEUE, 1ull);
+VALUE(BP_SCSI_ORDERED, 2ull);
+VALUE(BP_SCSI_GOOD, 0ull);
+VALUE(BP_SCSI_CHECK_CONDITION, 2ull);
+VALUE(BP_SCSI_CONDITION_MET, 4ull);
+VALUE(BP_SCSI_BUSY, 8ull);
+VALUE(BP_SCSI_RESERVATION_CONFLICT, 24ull);
+VALUE(BP_SCSI_TASK_SET_FULL, 40ull);
+VALUE(BP_SCSI_TASK_ABORTED, 64ull);
+VALUE(BP_SCSI_ABORT_TASK, 1ull);
+VALUE(BP_SCSI_ABORT_TASK_SET, 2ull);
+VALUE(BP_SCSI_CLEAR_TASK_SET, 3ull);
+VALUE(BP_SCSI_UNIT_RESET, 4ull);
+VALUE(BP_SCSI_NEXUS_RESET, 5ull);
+VALUE(BP_SCSI_QUERY_TASK, 6ull);
+VALUE(BP_SCSI_QUERY_TASK_SET, 7ull);
+VALUE(BP_SCSI_EVENT_ATTENTION, 1ull);
+VALUE(BP_SCSI_EVENT_GONE, 2ull);
+VALUE(BP_SCSI_TYPE_DISK, 0ull);
+VALUE(BP_SCSI_TYPE_CDROM, 5ull);
 VALUE(BP_STATE_MUST, 32768ull);
 VALUE(BP_CLOCK_VIRTUAL, 0ull);
 VALUE(BP_CLOCK_MONOTONIC, 1ull);
@@ -747,6 +843,7 @@ main(void)
         {BP_NOTE_NAME, "Backplane"},
         {BP_PCI_ID, "bp.pci/1"},
         {BP_REGION_ID, "bp.region/1"},
+        {BP_SCSI_ID, "bp.scsi/1"},
         {BP_STATE_ID, "bp.state/1"},
         {BP_TIMER_ID, "bp.timer/1"},
     };

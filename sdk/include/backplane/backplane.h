@@ -19,6 +19,7 @@
 #include <backplane/pci.h>
 #include <backplane/plugin.h>
 #include <backplane/region.h>
+#include <backplane/scsi.h>
 #include <backplane/state.h>
 #include <backplane/timer.h>
 

@@ -63,14 +63,6 @@ struct bp_scsi_command;
 
 /* --- status, sense ---------------------------------------------------------------------------- */
 
-#define BP_SCSI_GOOD                 0x00u
-#define BP_SCSI_CHECK_CONDITION      0x02u
-#define BP_SCSI_CONDITION_MET        0x04u
-#define BP_SCSI_BUSY                 0x08u
-#define BP_SCSI_RESERVATION_CONFLICT 0x18u
-#define BP_SCSI_TASK_SET_FULL        0x28u
-#define BP_SCSI_TASK_ABORTED         0x40u
-
 #define BP_SCSI_NO_SENSE        0x0u
 #define BP_SCSI_RECOVERED_ERROR 0x1u
 #define BP_SCSI_NOT_READY       0x2u
@@ -124,6 +116,7 @@ struct bp_scsi_task {
     /* set by bp_scsi_task_init(), and by the transport after it */
     struct bp_scsi_nexus *nexus;
     void *owner;
+    void *queue;   /* of bp_scsi_unit_queue_open(), or NULL: the unit's first */
     uint8_t *page; /* BP_SCSI_PAGE_BYTES for parameter data, from start to end of the task. Tasks of
                     * one unit may share one if each gets all its windows right after start() */
     uint64_t tag;
@@ -200,9 +193,6 @@ struct bp_scsi_port {
 
 /* --- units -------------------------------------------------------------------------------------
  */
-
-#define BP_SCSI_TYPE_DISK  0x00u
-#define BP_SCSI_TYPE_CDROM 0x05u
 
 #define BP_SCSI_LENIENT   (1u << 0) /* reserved bits of CDBs are ignored */
 #define BP_SCSI_REMOVABLE (1u << 1) /* disks; CD drives are anyway */
@@ -329,6 +319,12 @@ void bp_scsi_nexus_done(struct bp_scsi_nexus *nexus);
  * backend cannot be addressed in the unit's blocks. */
 int32_t bp_scsi_unit_attach(struct bp_scsi_unit *unit, const struct bp_block_ops *ops, void *self,
                             uint32_t loop, uint32_t depth) BP_MUST_CHECK;
+/* One more queue to the same backend, for tasks whose completions should come on another loop.
+ * [control] as attach. */
+int32_t bp_scsi_unit_queue_open(struct bp_scsi_unit *unit, uint32_t loop, uint32_t depth,
+                                void **queue) BP_MUST_CHECK;
+/* Nothing of it is in flight. [control] */
+void bp_scsi_unit_queue_close(struct bp_scsi_unit *unit, void *queue);
 /* Takes it away; no request is in flight (bp_scsi_unit_drain()). [control] */
 void bp_scsi_unit_detach(struct bp_scsi_unit *unit);
 /* Returns when nothing is in flight; wakes tasks. [control] */
