@@ -113,8 +113,8 @@ bool board_finalize(Board *board, GError **error);
 uint64_t board_place_tables(Board *board);
 /* Direct boot: what firmware would have programmed (PIRQ routes, ELCR, PM base, BARs, PAM open). */
 void board_setup_direct_boot(Board *board);
-/* ELCR after that: IRQs 10 and 11, which PCI shares, are level-triggered. KVM's 8259s have an ELCR of
- * their own, in place of the board's. */
+/* ELCR after that: IRQs 10 and 11, which PCI shares, are level-triggered. KVM's 8259s have an ELCR
+ * of their own, in place of the board's. */
 #define BOARD_DIRECT_BOOT_ELCR 0x0C00u
 
 void board_power_button(Board *board); /* [control] */

@@ -15,6 +15,7 @@ enum {
     PORT_SELECTOR = 0x510,
     PORT_DMA = 0x514,
     KEY_WRITE_CHANNEL = 0x4000, /* the other channel of the same item */
+    KEY_NONE = 0x3FFF,          /* no machine has so many files */
     FILE_COUNT_MAX = 0x4000 - FW_CFG_FIRST_FILE,
     DIRECTORY_NAME = FW_CFG_NAME_MAX + 1,
     ID_TRADITIONAL = 1,
@@ -39,6 +40,7 @@ struct FwCfg {
     GPtrArray *files;        /* FwCfgFile, sorted by name */
     const uint8_t *selected; /* borrowed from items or files; NULL: nothing there */
     size_t selected_length;
+    uint16_t selector; /* what selected it */
     uint64_t offset;
     uint64_t dma_address;
 };
@@ -68,6 +70,7 @@ select_item(FwCfg *fw_cfg, uint16_t selector)
     }
     fw_cfg->selected = data != NULL ? g_bytes_get_data(data, &length) : NULL;
     fw_cfg->selected_length = length;
+    fw_cfg->selector = selector;
     fw_cfg->offset = 0;
 }
 
@@ -122,6 +125,7 @@ fw_cfg_set(FwCfg *fw_cfg, uint16_t key, const void *data, size_t length)
     g_hash_table_insert(fw_cfg->items, GUINT_TO_POINTER(key), g_bytes_new(data, length));
     fw_cfg->selected = NULL;
     fw_cfg->selected_length = 0;
+    fw_cfg->selector = KEY_NONE;
     g_mutex_unlock(&fw_cfg->lock);
 }
 
@@ -164,6 +168,7 @@ fw_cfg_add_file(FwCfg *fw_cfg, const char *name, const void *data, size_t length
     rebuild_directory(fw_cfg);
     fw_cfg->selected = NULL;
     fw_cfg->selected_length = 0;
+    fw_cfg->selector = KEY_NONE;
     g_mutex_unlock(&fw_cfg->lock);
     return true;
 }
@@ -391,6 +396,29 @@ fw_cfg_new(const PhysicalBus *bus, GError **error)
     }
     fw_cfg_reset(fw_cfg);
     return g_steal_pointer(&fw_cfg);
+}
+
+/* The items are the machine's, made anew; the guest's place in them is saved. */
+void
+fw_cfg_state(void *chip, ChipState *state)
+{
+    static const struct bp_state_field fields[] = {
+        CHIP_FIELD(1, FwCfg, selector, 0),
+        CHIP_FIELD(2, FwCfg, offset, 0),
+        CHIP_FIELD(3, FwCfg, dma_address, 0),
+    };
+    static const ChipObject object = CHIP_OBJECT(1, fields, FwCfg, NULL);
+    FwCfg *fw_cfg = chip;
+    uint64_t offset;
+
+    g_mutex_lock(&fw_cfg->lock);
+    chip_state_object(state, &object, 0, fw_cfg);
+    if (state->phase == CHIP_STATE_RESTORE) {
+        offset = fw_cfg->offset;
+        select_item(fw_cfg, fw_cfg->selector);
+        fw_cfg->offset = offset;
+    }
+    g_mutex_unlock(&fw_cfg->lock);
 }
 
 void

@@ -5,6 +5,7 @@
  * Items are filled before the machine runs. */
 #pragma once
 
+#include "base/chip_state.h"
 #include "bus/physical.h"
 
 #include <glib.h>
@@ -35,6 +36,8 @@ FwCfg *fw_cfg_new(const PhysicalBus *bus, GError **error);
 void fw_cfg_free(FwCfg *fw_cfg);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(FwCfg, fw_cfg_free)
 void fw_cfg_reset(FwCfg *fw_cfg);
+/* See base/chip_state.h. */
+void fw_cfg_state(void *chip, ChipState *state);
 
 /* Sets or replaces an item; data is copied. Not for file keys (FW_CFG_FIRST_FILE up). [control] */
 void fw_cfg_set(FwCfg *fw_cfg, uint16_t key, const void *data, size_t length);

@@ -309,6 +309,26 @@ i440fx_reset(I440fx *bridge)
 }
 
 void
+i440fx_state(void *chip, ChipState *state)
+{
+    static const struct bp_state_field fields[] = {
+        CHIP_FIELD(1, I440fx, config_address, 0),
+        CHIP_FIELD(2, I440fx, smram, 0),
+        CHIP_FIELD(3, I440fx, trc, 0),
+    };
+    static const ChipObject object = CHIP_OBJECT(1, fields, I440fx, NULL);
+    I440fx *bridge = chip;
+
+    g_mutex_lock(&bridge->lock);
+    chip_state_object(state, &object, 0, bridge);
+    if (chip_state_is_after(state)) {
+        follow_pam_locked(bridge);
+        follow_smram_locked(bridge);
+    }
+    g_mutex_unlock(&bridge->lock);
+}
+
+void
 i440fx_free(I440fx *bridge)
 {
     if (bridge == NULL) {

@@ -3,6 +3,7 @@
  * (PAM), SMRAM and the DRAM row boundaries. Reference: 440FX PCIset, Intel 290549. */
 #pragma once
 
+#include "base/chip_state.h"
 #include "board/piix3.h"
 #include "bus/pci.h"
 #include "bus/physical.h"
@@ -22,6 +23,8 @@ typedef struct {
 I440fx *i440fx_new(const I440fxArgs *args, GError **error);
 /* After pci_bus_reset(), which puts the registers back; makes memory follow them. */
 void i440fx_reset(I440fx *bridge);
+/* See base/chip_state.h. */
+void i440fx_state(void *chip, ChipState *state);
 void i440fx_free(I440fx *bridge);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(I440fx, i440fx_free)
 

@@ -458,6 +458,45 @@ i8042_new(const I8042Args *args, GError **error)
     return g_steal_pointer(&i8042);
 }
 
+static bool
+check_controller(const void *object)
+{
+    uint8_t pending = ((const I8042 *)object)->pending;
+
+    return pending == 0 ||
+           (pending >= COMMAND_WRITE_RAM && pending < COMMAND_WRITE_RAM + RAM_SIZE) ||
+           (pending >= COMMAND_WRITE_OUTPUT && pending <= COMMAND_TO_MOUSE);
+}
+
+void
+i8042_state(void *chip, ChipState *state)
+{
+    static const struct bp_state_field fields[] = {
+        CHIP_ARRAY(1, I8042, ram),
+        CHIP_FIELD(2, I8042, pending, 0),
+        CHIP_FIELD(3, I8042, output_port, OUTPUT_NO_RESET | OUTPUT_A20),
+        CHIP_BOOL(4, I8042, last_was_command),
+        CHIP_BOOL(5, I8042, break_prefix),
+        CHIP_BOOL(6, I8042, output_full),
+        CHIP_BOOL(7, I8042, output_is_mouse),
+        CHIP_FIELD(8, I8042, output, 0),
+        CHIP_FIELD(9, I8042, reply, 0),
+        CHIP_BOOL(10, I8042, has_reply),
+        CHIP_BOOL(11, I8042, reply_is_mouse),
+    };
+    static const ChipObject object = CHIP_OBJECT(1, fields, I8042, check_controller);
+    I8042 *i8042 = chip;
+
+    g_mutex_lock(&i8042->lock);
+    chip_state_object(state, &object, 0, i8042);
+    ps2_keyboard_state(&i8042->keyboard, state);
+    ps2_mouse_state(&i8042->mouse, state);
+    if (chip_state_is_after(state)) {
+        update_irqs(i8042);
+    }
+    g_mutex_unlock(&i8042->lock);
+}
+
 void
 i8042_free(I8042 *controller)
 {

@@ -4,6 +4,7 @@
  * Controller". Thread-safe: one lock inside, not held while reset() is called. */
 #pragma once
 
+#include "base/chip_state.h"
 #include "bus/address_space.h"
 #include "bus/irq.h"
 
@@ -24,6 +25,8 @@ I8042 *i8042_new(const I8042Args *args, GError **error);
 void i8042_free(I8042 *controller);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(I8042, i8042_free)
 void i8042_reset(I8042 *controller);
+/* See base/chip_state.h. */
+void i8042_state(void *chip, ChipState *state);
 
 /* A key changed: set 1 make code, E0xxh when extended, or one of PS2_KEY_* (ps2_keyboard.h). False:
  * the guest does not take keys now. [any] */

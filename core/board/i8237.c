@@ -299,6 +299,41 @@ i8237_reset(IsaDma *dma)
 }
 
 void
+i8237_state(void *chip, ChipState *state)
+{
+    static const struct bp_state_field fields[] = {
+        CHIP_ARRAY(1, IsaDma, pages),
+        CHIP_ARRAY(2, IsaDma, high_pages),
+    };
+    static const struct bp_state_field controller_fields[] = {
+        CHIP_FIELD(1, I8237Controller, command, 0),
+        CHIP_BOOL(2, I8237Controller, high_byte),
+    };
+    static const struct bp_state_field channel_fields[] = {
+        CHIP_FIELD(1, I8237Channel, base_address, 0), CHIP_FIELD(2, I8237Channel, address, 0),
+        CHIP_FIELD(3, I8237Channel, base_count, 0),   CHIP_FIELD(4, I8237Channel, count, 0),
+        CHIP_FIELD(5, I8237Channel, mode, 0),         CHIP_BOOL(6, I8237Channel, masked),
+        CHIP_BOOL(7, I8237Channel, requested),        CHIP_BOOL(8, I8237Channel, terminal),
+    };
+    static const ChipObject object = CHIP_OBJECT(1, fields, IsaDma, NULL);
+    static const ChipObject controller_object =
+        CHIP_OBJECT(2, controller_fields, I8237Controller, NULL);
+    static const ChipObject channel_object = CHIP_OBJECT(4, channel_fields, I8237Channel, NULL);
+    IsaDma *dma = chip;
+
+    /* DREQ is the device's, who raises it again. */
+    g_mutex_lock(&dma->lock);
+    chip_state_object(state, &object, 0, dma);
+    for (unsigned i = 0; i < G_N_ELEMENTS(dma->controllers); i++) {
+        chip_state_object(state, &controller_object, i, &dma->controllers[i]);
+    }
+    for (unsigned i = 0; i < I8237_CHANNELS; i++) {
+        chip_state_object(state, &channel_object, i, &dma->channels[i]);
+    }
+    g_mutex_unlock(&dma->lock);
+}
+
+void
 i8237_free(IsaDma *dma)
 {
     if (dma == NULL) {

@@ -5,6 +5,7 @@
  * Port 80h is the unused page register where firmware writes its progress: -D post shows it. */
 #pragma once
 
+#include "base/chip_state.h"
 #include "bus/isa_dma.h"
 #include "bus/physical.h"
 
@@ -16,5 +17,7 @@ typedef struct {
 
 IsaDma *i8237_new(const I8237Args *args, GError **error);
 void i8237_reset(IsaDma *dma);
+/* See base/chip_state.h. */
+void i8237_state(void *chip, ChipState *state);
 void i8237_free(IsaDma *dma);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(IsaDma, i8237_free)

@@ -215,6 +215,66 @@ i8254_reset(I8254 *pit)
     g_mutex_unlock(&pit->lock);
 }
 
+static bool
+check_counter(const void *object)
+{
+    const I8254Counter *counter = object;
+
+    /* A period is divided by; modes 2 and 3 are the periodic ones. */
+    bool periodic = counter->running && (counter->mode == 2 || counter->mode == 3);
+
+    return (counter->count >= 1 || (!counter->written && !periodic)) &&
+           (counter->initial >= 1 || !periodic);
+}
+
+void
+i8254_state(void *chip, ChipState *state)
+{
+    static const struct bp_state_field fields[] = {
+        CHIP_FIELD(1, I8254, followed, 0),
+        CHIP_FIELD(2, I8254, nmi, 0),
+    };
+    static const struct bp_state_field counter_fields[] = {
+        CHIP_FIELD(1, I8254Counter, control, 0x3F),
+        CHIP_FIELD(2, I8254Counter, mode, 5),
+        CHIP_BOOL(3, I8254Counter, gate),
+        CHIP_FIELD(4, I8254Counter, count, 65536),
+        CHIP_BOOL(5, I8254Counter, written),
+        CHIP_BOOL(6, I8254Counter, write_high),
+        CHIP_BOOL(7, I8254Counter, read_high),
+        CHIP_FIELD(8, I8254Counter, low_byte, 0),
+        CHIP_BOOL(9, I8254Counter, running),
+        CHIP_BOOL(10, I8254Counter, loaded),
+        CHIP_BOOL(11, I8254Counter, out_before),
+        CHIP_BOOL(12, I8254Counter, done),
+        CHIP_FIELD(13, I8254Counter, initial, 65536),
+        CHIP_FIELD(14, I8254Counter, frozen, 65536),
+        CHIP_FIELD(15, I8254Counter, start, 0),
+        CHIP_FIELD(16, I8254Counter, reload, 0),
+        CHIP_BOOL(17, I8254Counter, count_latched),
+        CHIP_BOOL(18, I8254Counter, status_latched),
+        CHIP_FIELD(19, I8254Counter, latched_count, 0),
+        CHIP_FIELD(20, I8254Counter, latched_status, 0),
+    };
+    static const ChipObject object = CHIP_OBJECT(1, fields, I8254, NULL);
+    static const ChipObject counter_object =
+        CHIP_OBJECT(2, counter_fields, I8254Counter, check_counter);
+    I8254 *pit = chip;
+
+    g_mutex_lock(&pit->lock);
+    if (state->phase == CHIP_STATE_SAVE) {
+        follow_out0(pit, now_ticks(pit));
+    }
+    chip_state_object(state, &object, 0, pit);
+    for (unsigned i = 0; i < COUNTERS; i++) {
+        chip_state_object(state, &counter_object, i, &pit->counters[i]);
+    }
+    if (chip_state_is_after(state)) {
+        follow_out0(pit, now_ticks(pit));
+    }
+    g_mutex_unlock(&pit->lock);
+}
+
 void
 i8254_free(I8254 *pit)
 {

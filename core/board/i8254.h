@@ -4,6 +4,7 @@
  * 1193182 Hz. Reference: Intel 8254 231164; port 61h: 82371SB, 2.5.5. */
 #pragma once
 
+#include "base/chip_state.h"
 #include "bus/address_space.h"
 #include "bus/irq.h"
 #include "loop/loop.h"
@@ -23,5 +24,7 @@ typedef struct {
 
 I8254 *i8254_new(const I8254Args *args, GError **error);
 void i8254_reset(I8254 *pit);
+/* See base/chip_state.h. */
+void i8254_state(void *chip, ChipState *state);
 void i8254_free(I8254 *pit);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(I8254, i8254_free)

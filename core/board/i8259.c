@@ -484,6 +484,46 @@ i8259_reset(I8259 *pic)
 }
 
 void
+i8259_state(void *chip, ChipState *state)
+{
+    static const struct bp_state_field pic_fields[] = {
+        CHIP_FIELD(1, Pic, irr, 0),
+        CHIP_FIELD(2, Pic, isr, 0),
+        CHIP_FIELD(3, Pic, imr, 0),
+        CHIP_FIELD(4, Pic, lines, 0),
+        CHIP_FIELD(5, Pic, elcr, 0),
+        CHIP_FIELD(6, Pic, base, 0),
+        CHIP_FIELD(7, Pic, lowest, 7),
+        CHIP_BOOL(8, Pic, ltim),
+        CHIP_BOOL(9, Pic, single),
+        CHIP_BOOL(10, Pic, needs_icw4),
+        CHIP_BOOL(11, Pic, sfnm),
+        CHIP_BOOL(12, Pic, aeoi),
+        CHIP_BOOL(13, Pic, rotate_on_aeoi),
+        CHIP_BOOL(14, Pic, special_mask),
+        CHIP_BOOL(15, Pic, poll),
+        CHIP_BOOL(16, Pic, read_isr),
+        CHIP_FIELD(17, Pic, state, PIC_EXPECT_ICW4),
+    };
+    static const struct bp_state_field pair_fields[] = {CHIP_BOOL(1, I8259, withdrawn)};
+    static const ChipObject pic_object = CHIP_OBJECT(1, pic_fields, Pic, NULL);
+    static const ChipObject pair_object = CHIP_OBJECT(3, pair_fields, I8259, NULL);
+    I8259 *pic = chip;
+    bool withdrawn;
+
+    g_mutex_lock(&pic->lock);
+    chip_state_object(state, &pic_object, 0, &pic->master);
+    chip_state_object(state, &pic_object, 1, &pic->slave);
+    chip_state_object(state, &pair_object, 0, pic);
+    if (chip_state_is_after(state)) {
+        withdrawn = pic->withdrawn;
+        update_locked(pic);
+        pic->withdrawn = withdrawn && !pic->intr;
+    }
+    g_mutex_unlock(&pic->lock);
+}
+
+void
 i8259_free(I8259 *pic)
 {
     if (pic == NULL) {

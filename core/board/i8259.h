@@ -4,6 +4,7 @@
  * 2.5.4. */
 #pragma once
 
+#include "base/chip_state.h"
 #include "bus/address_space.h"
 #include "bus/irq.h"
 
@@ -23,6 +24,8 @@ typedef struct {
 
 I8259 *i8259_new(const I8259Args *args, GError **error);
 void i8259_reset(I8259 *pic);
+/* See base/chip_state.h. */
+void i8259_state(void *chip, ChipState *state);
 void i8259_free(I8259 *pic);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(I8259, i8259_free)
 

@@ -265,6 +265,34 @@ ioapic_reset(Ioapic *ioapic)
 }
 
 void
+ioapic_state(void *chip, ChipState *state)
+{
+    static const struct bp_state_field fields[] = {
+        CHIP_FIELD(1, Ioapic, id, 0),
+        CHIP_FIELD(2, Ioapic, select, 0),
+    };
+    static const struct bp_state_field pin_fields[] = {
+        CHIP_FIELD(1, Pin, low, 0),
+        CHIP_FIELD(2, Pin, high, 0),
+        CHIP_BOOL(3, Pin, asserted),
+    };
+    static const ChipObject object = CHIP_OBJECT(1, fields, Ioapic, NULL);
+    static const ChipObject pin_object = CHIP_OBJECT(2, pin_fields, Pin, NULL);
+    Ioapic *ioapic = chip;
+
+    g_mutex_lock(&ioapic->lock);
+    chip_state_object(state, &object, 0, ioapic);
+    for (unsigned i = 0; i < IOAPIC_PINS; i++) {
+        chip_state_object(state, &pin_object, i, &ioapic->pins[i]);
+        if (chip_state_is_after(state)) {
+            pin_program(ioapic, &ioapic->pins[i]);
+            pin_service_level(ioapic, &ioapic->pins[i]);
+        }
+    }
+    g_mutex_unlock(&ioapic->lock);
+}
+
+void
 ioapic_free(Ioapic *ioapic)
 {
     if (ioapic == NULL) {

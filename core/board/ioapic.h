@@ -5,6 +5,7 @@
  * because KVM reports the end of level interrupts only for those. Reference: Intel 290566. */
 #pragma once
 
+#include "base/chip_state.h"
 #include "bus/address_space.h"
 #include "bus/irq.h"
 #include "bus/msi.h"
@@ -27,6 +28,8 @@ typedef struct {
 
 Ioapic *ioapic_new(const IoapicArgs *args, GError **error);
 void ioapic_reset(Ioapic *ioapic);
+/* See base/chip_state.h. */
+void ioapic_state(void *chip, ChipState *state);
 void ioapic_free(Ioapic *ioapic);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Ioapic, ioapic_free)
 

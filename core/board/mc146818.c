@@ -402,6 +402,49 @@ mc146818_new(const Mc146818Args *args, GError **error)
     return g_steal_pointer(&chip);
 }
 
+/* Years 1 to 9999, about: what follows from a time is counted in daylight changes. */
+static bool
+check_state(const void *object)
+{
+    const Mc146818 *chip = object;
+    const int64_t limit = INT64_C(1) << 38;
+
+    return chip->offset_s > -limit && chip->offset_s < limit && chip->seen_s > -limit &&
+           chip->seen_s < limit;
+}
+
+void
+mc146818_state(void *chip, ChipState *state)
+{
+    static const struct bp_state_field fields[] = {
+        CHIP_ARRAY(1, Mc146818, cells),
+        CHIP_FIELD(2, Mc146818, index, 127),
+        CHIP_FIELD(3, Mc146818, extended_index, 127),
+        CHIP_BOOL(4, Mc146818, nmi_masked),
+        CHIP_FIELD(5, Mc146818, phase_ns, NS_PER_S - 1),
+        CHIP_FIELD(6, Mc146818, offset_s, 0),
+        CHIP_FIELD(7, Mc146818, seen_s, 0),
+        CHIP_FIELD(8, Mc146818, cells_at, 0),
+        CHIP_FIELD(9, Mc146818, weekday_bias, 6),
+        CHIP_FIELD(10, Mc146818, change_done, 0),
+        CHIP_FIELD(11, Mc146818, period_clock, 0),
+    };
+    static const ChipObject object = CHIP_OBJECT(1, fields, Mc146818, check_state);
+    Mc146818 *rtc = chip;
+
+    g_mutex_lock(&rtc->lock);
+    if (state->phase == CHIP_STATE_SAVE) {
+        note_events(rtc);
+        settle(rtc);
+    }
+    chip_state_object(state, &object, 0, rtc);
+    if (chip_state_is_after(state)) {
+        note_events(rtc);
+        settle(rtc);
+    }
+    g_mutex_unlock(&rtc->lock);
+}
+
 void
 mc146818_free(Mc146818 *chip)
 {

@@ -6,6 +6,7 @@
  * while an interrupt is enabled and not yet pending. Thread-safe: one lock inside. */
 #pragma once
 
+#include "base/chip_state.h"
 #include "bus/address_space.h"
 #include "bus/irq.h"
 #include "loop/loop.h"
@@ -34,6 +35,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Mc146818, mc146818_free)
 
 /* RESET pin: interrupts off and flags cleared; time and RAM stay. [control] */
 void mc146818_reset(Mc146818 *chip);
+/* See base/chip_state.h. */
+void mc146818_state(void *chip, ChipState *state);
 /* As the guest would, index already selected. [any] */
 void mc146818_write_cell(Mc146818 *chip, uint8_t cell, uint8_t value);
 uint8_t mc146818_read_cell(Mc146818 *chip, uint8_t cell);

@@ -310,6 +310,25 @@ piix3_reset(Piix3 *bridge)
 }
 
 void
+piix3_state(void *chip, ChipState *state)
+{
+    static const struct bp_state_field fields[] = {
+        CHIP_FIELD(1, Piix3, elcr, 0),
+        CHIP_FIELD(2, Piix3, rst_cnt, RST_CNT_STORED),
+        CHIP_FIELD(3, Piix3, port92, PORT92_RESET | PORT92_A20),
+    };
+    static const ChipObject object = CHIP_OBJECT(1, fields, Piix3, NULL);
+    Piix3 *bridge = chip;
+
+    g_mutex_lock(&bridge->lock);
+    chip_state_object(state, &object, 0, bridge);
+    if (chip_state_is_after(state)) {
+        follow_routes_locked(bridge);
+    }
+    g_mutex_unlock(&bridge->lock);
+}
+
+void
 piix3_free(Piix3 *bridge)
 {
     if (bridge == NULL) {

@@ -3,6 +3,7 @@
  * 92h. Reference: 82371FB/82371SB, Intel 290550. */
 #pragma once
 
+#include "base/chip_state.h"
 #include "board/board.h"
 #include "board/i8259.h"
 #include "bus/irq.h"
@@ -28,6 +29,8 @@ typedef struct {
 Piix3 *piix3_new(const Piix3Args *args, GError **error);
 /* After pci_bus_reset(). */
 void piix3_reset(Piix3 *bridge);
+/* See base/chip_state.h. */
+void piix3_state(void *chip, ChipState *state);
 void piix3_free(Piix3 *bridge);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Piix3, piix3_free)
 

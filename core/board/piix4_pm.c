@@ -471,6 +471,42 @@ piix4_pm_reset(Piix4Pm *pm)
 }
 
 void
+piix4_pm_state(void *chip, ChipState *state)
+{
+    static const struct bp_state_field fields[] = {
+        CHIP_FIELD(1, Piix4Pm, status, 0),
+        CHIP_FIELD(2, Piix4Pm, enable, 0),
+        CHIP_FIELD(3, Piix4Pm, control, 0),
+        CHIP_FIELD(4, Piix4Pm, gpe_status, 0),
+        CHIP_FIELD(5, Piix4Pm, gpe_enable, 0),
+        CHIP_FIELD(6, Piix4Pm, timer_half, 0),
+        CHIP_FIELD(7, Piix4Pm, apm_control, 0),
+        CHIP_FIELD(8, Piix4Pm, apm_status, 0),
+        CHIP_ARRAY(9, Piix4Pm, io),
+    };
+    static const struct bp_state_field smbus_fields[] = {
+        CHIP_ARRAY(1, Piix4Smbus, registers),
+        CHIP_ARRAY(2, Piix4Smbus, block),
+        CHIP_FIELD(3, Piix4Smbus, block_index, PIIX4_SMBUS_BLOCK - 1),
+    };
+    static const ChipObject object = CHIP_OBJECT(1, fields, Piix4Pm, NULL);
+    static const ChipObject smbus_object = CHIP_OBJECT(2, smbus_fields, Piix4Smbus, NULL);
+    Piix4Pm *pm = chip;
+
+    g_mutex_lock(&pm->lock);
+    if (state->phase == CHIP_STATE_SAVE) {
+        update(pm);
+    }
+    chip_state_object(state, &object, 0, pm);
+    chip_state_object(state, &smbus_object, 0, &pm->smbus);
+    if (chip_state_is_after(state)) {
+        follow_bases_locked(pm);
+        update(pm);
+    }
+    g_mutex_unlock(&pm->lock);
+}
+
+void
 piix4_pm_free(Piix4Pm *pm)
 {
     if (pm == NULL) {

@@ -6,6 +6,7 @@
  * here. */
 #pragma once
 
+#include "base/chip_state.h"
 #include "board/board.h"
 #include "bus/irq.h"
 #include "bus/pci.h"
@@ -50,6 +51,8 @@ typedef struct {
 Piix4Pm *piix4_pm_new(const Piix4PmArgs *args, GError **error);
 /* After pci_bus_reset(). */
 void piix4_pm_reset(Piix4Pm *pm);
+/* See base/chip_state.h. */
+void piix4_pm_state(void *chip, ChipState *state);
 void piix4_pm_free(Piix4Pm *pm);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Piix4Pm, piix4_pm_free)
 

@@ -3,6 +3,7 @@
  * Reference: IBM PS/2 Hardware Interface Technical Reference, "Keyboard (101/102-key)". */
 #pragma once
 
+#include "base/chip_state.h"
 #include "board/ps2_fifo.h"
 #include "board/ps2_set3.h"
 
@@ -23,7 +24,8 @@ typedef struct {
 #define PS2_KEY_PRINT_SCREEN 0xE037u
 #define PS2_KEY_PAUSE        0xE11Du
 
-void ps2_keyboard_reset(Ps2Keyboard *keyboard); /* power-on: sends AAh */
+void ps2_keyboard_reset(Ps2Keyboard *keyboard);                   /* power-on: sends AAh */
+void ps2_keyboard_state(Ps2Keyboard *keyboard, ChipState *state); /* part of the 8042's */
 void ps2_keyboard_write(Ps2Keyboard *keyboard, uint8_t value);
 /* A key went down or up. False: the host's buffer is full, or scanning is off: the key is lost. */
 bool ps2_keyboard_key(Ps2Keyboard *keyboard, uint16_t key, bool down);

@@ -4,6 +4,7 @@
  * IntelliMouse identification by sample rates. */
 #pragma once
 
+#include "base/chip_state.h"
 #include "board/ps2_fifo.h"
 
 #include <stdbool.h>
@@ -22,7 +23,8 @@ typedef struct {
     int32_t dx, dy, dz; /* not reported yet; y grows upwards */
 } Ps2Mouse;
 
-void ps2_mouse_reset(Ps2Mouse *mouse); /* power-on: sends AAh 00h */
+void ps2_mouse_reset(Ps2Mouse *mouse);                   /* power-on: sends AAh 00h */
+void ps2_mouse_state(Ps2Mouse *mouse, ChipState *state); /* part of the 8042's */
 void ps2_mouse_write(Ps2Mouse *mouse, uint8_t value);
 /* Movement (y upwards, z towards the user) and the state of all buttons. */
 void ps2_mouse_event(Ps2Mouse *mouse, int32_t dx, int32_t dy, int32_t dz, uint8_t buttons);

@@ -4,6 +4,7 @@
  * access except as a notification. Reference: PCI Local Bus 3.0; MSI-X: PCI 3.0, 6.8. */
 #pragma once
 
+#include "base/chip_state.h"
 #include "bus/address_space.h"
 #include "bus/irq.h"
 #include "bus/msi.h"
@@ -58,6 +59,9 @@ typedef struct {
 
 PciBus *pci_bus_new(const PciBusArgs *args);
 void pci_bus_free(PciBus *bus);
+/* Configuration space, MSI-X tables and pending messages of all functions, see base/chip_state.h.
+ */
+void pci_bus_state(void *bus, ChipState *state);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PciBus, pci_bus_free)
 
 /* ERROR_CONFIG: devfn taken, bus full (says which slots are taken by what), a bad BAR. [control] */

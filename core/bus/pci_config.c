@@ -158,8 +158,15 @@ notify_command(PciFunction *function, unsigned before)
 {
     const unsigned watched = PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
 
-    if (function->command_changed == NULL ||
-        ((before ^ atomic_load(&function->command)) & watched) == 0) {
+    if (((before ^ atomic_load(&function->command)) & watched) != 0) {
+        pci_notify_command(function);
+    }
+}
+
+void
+pci_notify_command(PciFunction *function)
+{
+    if (function->command_changed == NULL) {
         return;
     }
     if (function->callback_lock != NULL) {

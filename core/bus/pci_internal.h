@@ -177,6 +177,8 @@ void pci_config_init(PciFunction *function, const PciFunctionArgs *args);
 void pci_config_follow_locked(PciFunction *function);
 uint32_t pci_config_read(PciFunction *function, uint16_t offset, unsigned size);
 void pci_config_write(PciFunction *function, uint16_t offset, unsigned size, uint32_t value);
+/* Tells the device what COMMAND is now. */
+void pci_notify_command(PciFunction *function);
 /* The driven level of INTx follows COMMAND and the message mode. Takes intx_lock. */
 void pci_intx_update(PciFunction *function);
 
@@ -185,5 +187,7 @@ void pci_messages_done(PciFunction *function);
 void pci_messages_reset_locked(PciFunction *function);
 /* Messages follow the capabilities' registers. */
 void pci_messages_update_locked(PciFunction *function);
+/* A message waits for its mask to go. */
+bool pci_vector_is_pending_locked(PciFunction *function, unsigned vector);
 /* Brings MSI's pending bits in configuration space up to date. */
 void pci_messages_refresh_locked(PciFunction *function);

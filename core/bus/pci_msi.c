@@ -126,6 +126,12 @@ vector_collect_pending(PciFunction *function, PciVector *vector)
     return vector->pending;
 }
 
+bool
+pci_vector_is_pending_locked(PciFunction *function, unsigned vector)
+{
+    return vector_collect_pending(function, &function->messages.vectors[vector]);
+}
+
 static void
 vector_update_locked(PciFunction *function, unsigned index)
 {
