@@ -194,6 +194,7 @@ add_function(struct bp_virtio *virtio, const struct bp_virtio_args *args,
         .sub_class = args->sub_class,
         .revision = modern ? 1 : 0,
         .interrupt_pin = 1,
+        .rom_path = args->rom_path,
         .ops = &pci_ops,
         .opaque = virtio,
     };

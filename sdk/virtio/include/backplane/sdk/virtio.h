@@ -148,6 +148,7 @@ struct bp_virtio_args {
     uint32_t queues;        /* 1..BP_VIRTIO_MAX_QUEUES */
     uint32_t max_pieces;    /* most pieces of a chain; 0: as many as the queue has entries */
     uint32_t request_size;  /* bytes of chain->request */
+    const char *rom_path;   /* expansion ROM image, or NULL */
 };
 
 /* Options of every virtio device; the first entries of its bp_prop list. */
