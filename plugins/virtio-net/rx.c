@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Receiving: the driver's buffers are posted to the backend, which fills them; here they get their
+ * headers (virtio 1.2, 5.1.6.4) and go back to the driver. */
+#include "virtio_net.h"
+
+#include <string.h>
+
+#define BATCH 32u
+
+static void
+describe(const struct net_pair *pair, const struct bp_virtio_chain *chain,
+         struct bp_net_buffer *buffer)
+{
+    uint32_t count = bp_min_u32(chain->in_count, BP_NET_MAX_IOV), i;
+
+    memset(buffer, 0, sizeof(*buffer));
+    buffer->user = chain->index;
+    buffer->iov = chain->iov + chain->out_count;
+    buffer->iov_count = count;
+    buffer->headroom = pair->header;
+    buffer->flags = pair->merge;
+    buffer->length = chain->in_bytes;
+    for (i = count; i < chain->in_count; i++) { /* more pieces than a backend takes */
+        buffer->length -= chain->iov[chain->out_count + i].length;
+    }
+}
+
+static void
+post(struct net_pair *pair, struct bp_virtio_chain *const *chains, uint32_t count)
+{
+    struct bp_net_buffer buffers[BATCH];
+    int32_t taken;
+    uint32_t i;
+
+    memset(&buffers[0], 0, sizeof(buffers[0])); /* for compilers that do not know that count > 0 */
+    for (i = 0; i < count; i++) {
+        describe(pair, chains[i], &buffers[i]);
+    }
+    taken = pair->net->ops->post(pair->net->self, pair->queue, buffers, count);
+    for (i = taken > 0 ? (uint32_t)taken : 0; i < count; i++) {
+        bp_virtqueue_hold(chains[i]); /* a backend that breaks its promise */
+    }
+}
+
+/* Posts what the driver has made available. [queue] */
+void
+net_rx_run(struct net_pair *pair)
+{
+    struct bp_virtio_chain *chains[BATCH], *chain;
+    uint32_t count = 0;
+
+    if (pair->queue == NULL) {
+        bp_virtqueue_wait(pair->rx);
+        return;
+    }
+    while ((chain = bp_virtqueue_pop(pair->rx)) != NULL) {
+        if (chain->in_bytes <= pair->header) {
+            bp_virtqueue_push(chain, 0);
+            bp_virtio_broken(pair->net->virtio, "receive queue %u: a buffer of %u bytes",
+                             pair->index, (uint32_t)chain->in_bytes);
+            return;
+        }
+        chains[count++] = chain;
+        if (count == BATCH) {
+            post(pair, chains, count);
+            count = 0;
+        }
+    }
+    if (count > 0) {
+        post(pair, chains, count);
+    }
+}
+
+/* Posts what was held while the machine or the backend stood still. [queue] */
+void
+net_rx_retry(struct net_pair *pair)
+{
+    struct bp_virtio_chain *chain;
+
+    while (pair->queue != NULL && (chain = bp_virtqueue_next_held(pair->rx)) != NULL) {
+        post(pair, &chain, 1);
+    }
+}
+
+/* Writes the header over the pieces it spans. */
+static void
+put_header(const struct bp_virtio_chain *chain, const uint8_t *header, uint32_t length)
+{
+    uint32_t i, done = 0;
+
+    for (i = chain->out_count; done < length && i < chain->out_count + chain->in_count; i++) {
+        uint32_t n = (uint32_t)bp_min_u64(chain->iov[i].length, length - done);
+        memcpy(chain->iov[i].base, header + done, n);
+        done += n;
+    }
+}
+
+static void
+make_header(const struct net_pair *pair, const struct bp_net_offload *offload, uint32_t buffers,
+            uint32_t hash, uint32_t report, uint8_t *header)
+{
+    memset(header, 0, NET_HDR_WITH_HASH);
+    header[NET_HDR_FLAGS] = offload->flags & (BP_NET_NEEDS_CSUM | BP_NET_DATA_VALID);
+    header[NET_HDR_GSO_TYPE] = offload->gso_type;
+    bp_store_le(header + NET_HDR_LENGTH, 2, offload->header_length);
+    bp_store_le(header + NET_HDR_GSO_SIZE, 2, offload->gso_size);
+    bp_store_le(header + NET_HDR_CSUM_START, 2, offload->csum_start);
+    bp_store_le(header + NET_HDR_CSUM_OFFSET, 2, offload->csum_offset);
+    bp_store_le(header + NET_HDR_BUFFERS, 2, pair->merge ? buffers : 1);
+    bp_store_le(header + NET_HDR_HASH, 4, hash);
+    bp_store_le(header + NET_HDR_REPORT, 2, report);
+}
+
+/* The frame's first bytes, up to BP_NET_HEADERS_MAX. */
+static uint32_t
+peek(const struct net_pair *pair, const struct bp_virtio_chain *chain, uint32_t length,
+     uint8_t *data)
+{
+    return (uint32_t)bp_net_iov_copy(chain->iov + chain->out_count, chain->in_count, pair->header,
+                                     data, bp_min_u32(length, BP_NET_HEADERS_MAX));
+}
+
+/* Whether the frame is for this guest; then its header is in place. [pair->lock] */
+static int
+take_frame(struct net_pair *pair, const struct bp_virtio_chain *chain,
+           const struct bp_net_received *record)
+{
+    uint8_t data[BP_NET_HEADERS_MAX], header[NET_HDR_WITH_HASH];
+    uint32_t length = peek(pair, chain, record->length, data), hash = 0, report = 0;
+    struct bp_net_headers headers;
+
+    if (!net_link_up(pair->net) || !net_rules_accept(&pair->rules, data, length)) {
+        return 0;
+    }
+    if (pair->takes_hash) {
+        bp_net_parse(data, length, &headers);
+        report = bp_net_hash(data, length, &headers, pair->rules.hash_types, pair->rules.key,
+                             pair->rules.key_length, &hash);
+    }
+    make_header(pair, &record->offload, record->buffers, hash, report, header);
+    put_header(chain, header, pair->header);
+    return 1;
+}
+
+/* One frame of count records. [queue] [pair->lock] */
+static void
+receive_frame(struct net_pair *pair, const struct bp_net_received *records, uint32_t count)
+{
+    struct bp_virtio_chain *chain = bp_virtqueue_chain(pair->rx, records[0].user);
+    int taken = chain != NULL && take_frame(pair, chain, &records[0]);
+    uint32_t i;
+
+    for (i = 0; i < count; i++) {
+        chain = bp_virtqueue_chain(pair->rx, records[i].user);
+        if (chain == NULL) {
+            continue;
+        }
+        if (taken) {
+            net_coalesce_push(pair, &pair->rx_coalesce, chain,
+                              records[i].length + (i == 0 ? pair->header : 0));
+        } else if (bp_virtqueue_running(pair->rx)) {
+            post(pair, &chain, 1);
+        } else {
+            bp_virtqueue_hold(chain);
+        }
+    }
+}
+
+void
+net_rx_receive(void *opaque, const struct bp_net_received *records, uint32_t count)
+{
+    struct net_pair *pair = opaque;
+    uint32_t i, buffers;
+
+    bp_virtqueue_enter(pair->rx);
+    pthread_mutex_lock(&pair->lock);
+    for (i = 0; i < count; i += buffers) {
+        buffers = records[i].buffers > 0 ? bp_min_u32(records[i].buffers, count - i) : 1;
+        receive_frame(pair, records + i, buffers);
+    }
+    pthread_mutex_unlock(&pair->lock);
+    if (bp_virtqueue_running(pair->rx)) {
+        net_rx_run(pair); /* what was made available meanwhile: a driver that keeps up rings less */
+    }
+    bp_virtqueue_leave(pair->rx);
+}

@@ -1,0 +1,660 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* virtio-net: the network card. See virtio_net.h. */
+#include "virtio_net.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PLUGIN_VERSION "1.0"
+#define ARENA_SOFT     16u /* + pair */
+
+int
+net_has(const struct net *net, uint64_t feature)
+{
+    return (bp_virtio_features(net->virtio) & feature) != 0;
+}
+
+int
+net_link_up(const struct net *net)
+{
+    return atomic_load_explicit(&net->link, memory_order_relaxed) &&
+           atomic_load_explicit(&net->backend_link, memory_order_relaxed);
+}
+
+void
+net_show_status(struct net *net, uint32_t notify)
+{
+    uint8_t status[2];
+
+    bp_store_le(status, 2,
+                (net_link_up(net) ? NET_STATUS_LINK_UP : 0) |
+                    (atomic_load(&net->announce) ? NET_STATUS_ANNOUNCE : 0));
+    bp_virtio_config_set(net->virtio, NET_CFG_STATUS, status, 2, notify);
+}
+
+void
+net_show_mac(struct net *net)
+{
+    bp_virtio_config_set(net->virtio, NET_CFG_MAC, net->rules.mac, 6, 0);
+}
+
+static void
+show_all(struct net *net)
+{
+    uint8_t rest[NET_CFG_BYTES - NET_CFG_MAX_PAIRS];
+    uint8_t *at = rest - NET_CFG_MAX_PAIRS;
+
+    memset(rest, 0, sizeof(rest));
+    bp_store_le(at + NET_CFG_MAX_PAIRS, 2, net->pairs);
+    bp_store_le(at + NET_CFG_MTU, 2, net->mtu);
+    bp_store_le(at + NET_CFG_SPEED, 4, net->speed != 0 ? net->speed : UINT32_MAX);
+    at[NET_CFG_DUPLEX] = net->speed != 0 ? (uint8_t)net->duplex : 0xff;
+    at[NET_CFG_KEY_SIZE] = BP_NET_HASH_KEY_MAX;
+    bp_store_le(at + NET_CFG_HASHES, 4, NET_HASH_TYPES);
+    bp_virtio_config_set(net->virtio, NET_CFG_MAX_PAIRS, rest, sizeof(rest), 0);
+    net_show_mac(net);
+    net_show_status(net, 0);
+}
+
+void
+net_apply_offloads(struct net *net)
+{
+    static const struct {
+        uint64_t feature;
+        uint32_t bits;
+    } map[] = {
+        {NET_F_GUEST_CSUM, BP_NET_CSUM}, {NET_F_GUEST_TSO4, BP_NET_TSO4},
+        {NET_F_GUEST_TSO6, BP_NET_TSO6}, {NET_F_GUEST_ECN, BP_NET_ECN},
+        {NET_F_GUEST_UFO, BP_NET_UFO},   {NET_F_GUEST_USO4, BP_NET_USO4},
+        {NET_F_GUEST_USO6, BP_NET_USO6},
+    };
+    uint64_t offloads = atomic_load(&net->offloads);
+    uint32_t features = 0, i;
+
+    for (i = 0; i < BP_ARRAY_LENGTH(map); i++) {
+        features |= (offloads & map[i].feature) != 0 ? map[i].bits : 0;
+    }
+    if ((features & BP_NET_CSUM) == 0) {
+        features = 0; /* the others need it, and a driver may have switched off that one alone */
+    }
+    if (net->ops != NULL && net->ops->set_features(net->self, features & net->rx_features) != 0) {
+        bp_warn(&net->host, "the backend refuses offloads it has offered, going on without");
+    }
+}
+
+struct net_pair *
+net_outlet(const struct net_pair *pair)
+{
+    struct net *net = pair->net;
+
+    if (net->ops == NULL) {
+        return NULL;
+    }
+    return &net->pair[pair->index % bp_min_u32(net->queues, net->pairs)];
+}
+
+/* --- the transport's view -------------------------------------------------------------------- */
+
+/* Without MQ the control queue follows the first pair (5.1.2). */
+static uint32_t
+control_index(const struct net *net)
+{
+    return net_has(net, NET_F_MQ) ? net->pairs * 2 : 2;
+}
+
+static void
+net_run(void *device, struct bp_virtqueue *queue)
+{
+    struct net *net = device;
+    uint32_t index = bp_virtqueue_index(queue);
+
+    if (index == control_index(net) && net_has(net, NET_F_CTRL_VQ)) {
+        net_control_run(net, queue);
+    } else if (index >= net->pairs * 2) {
+        bp_virtqueue_wait(queue); /* nobody's: a control queue that was not negotiated */
+    } else if (index & 1) {
+        net_tx_run(&net->pair[index / 2]);
+    } else {
+        net_rx_run(&net->pair[index / 2]);
+    }
+}
+
+static void
+net_retry(void *device, struct bp_virtqueue *queue)
+{
+    struct net *net = device;
+    uint32_t index = bp_virtqueue_index(queue);
+
+    if (index < net->pairs * 2 && (index & 1) == 0) {
+        net_rx_retry(&net->pair[index / 2]);
+    }
+}
+
+/* Features are settled: what a pair needs to know of them for each packet. */
+static void
+net_queue_start(void *device, struct bp_virtqueue *queue)
+{
+    struct net *net = device;
+    uint32_t index = bp_virtqueue_index(queue);
+    struct net_pair *pair;
+
+    if (index >= net->pairs * 2) {
+        return;
+    }
+    pair = &net->pair[index / 2];
+    pair->merge = net_has(net, NET_F_MRG_RXBUF) ? BP_NET_MERGE : 0;
+    pair->takes_hash = net_has(net, NET_F_HASH_REPORT);
+    pair->header = pair->takes_hash                                     ? NET_HDR_WITH_HASH
+                   : pair->merge || net_has(net, BP_VIRTIO_F_VERSION_1) ? NET_HDR_MERGE
+                                                                        : NET_HDR_LEGACY;
+    if (index == 0) {
+        net->rules.filter_vlans = (uint8_t)net_has(net, NET_F_CTRL_VLAN);
+        atomic_store(&net->offloads, bp_virtio_features(net->virtio));
+        net_rules_publish(net);
+        net_apply_offloads(net);
+    }
+}
+
+/* On the backend queue's loop: everything comes back. Chains of a queue that runs on are held
+ * (receive) or done (transmit). */
+static void
+retract_queue(struct net_pair *pair, struct bp_virtqueue *queue, struct net_coalesce *coalesce)
+{
+    uint32_t i, size = bp_virtqueue_max_size(queue);
+    struct bp_virtio_chain *chain;
+
+    bp_virtqueue_enter(queue);
+    net_coalesce_flush(coalesce, queue);
+    for (i = 0; i < size; i++) {
+        chain = bp_virtqueue_chain(queue, i);
+        if (chain == NULL) {
+            continue;
+        }
+        if (queue == pair->rx) {
+            bp_virtqueue_hold(chain); /* of a stopped queue: only frees it */
+        } else if (chain != pair->soft->chain) {
+            bp_virtqueue_push(chain, 0);
+        }
+    }
+    if (queue == pair->tx && pair->soft->chain != NULL) {
+        bp_virtqueue_push(pair->soft->chain, 0);
+        pair->soft->chain = NULL;
+    }
+    if (queue == pair->rx && !atomic_load(&pair->net->parked) && bp_virtqueue_running(queue)) {
+        net_rx_retry(pair); /* its neighbour was stopped, not this one */
+    }
+    bp_virtqueue_leave(queue);
+}
+
+static void
+retract(void *opaque)
+{
+    struct net_pair *pair = opaque;
+    struct net *net = pair->net;
+
+    if (pair->queue != NULL) {
+        net->ops->flush(net->self, pair->queue);
+    }
+    retract_queue(pair, pair->rx, &pair->rx_coalesce);
+    for (uint32_t i = 0; i < net->pairs; i++) {
+        if (&net->pair[i] == pair || (pair->queue != NULL && net_outlet(&net->pair[i]) == pair)) {
+            retract_queue(&net->pair[i], net->pair[i].tx, &net->pair[i].tx_coalesce);
+        }
+    }
+}
+
+static void
+retract_all(struct net *net)
+{
+    for (uint32_t i = 0; i < net->pairs; i++) {
+        if (bp_net_on_loop(&net->host, net->pair[i].loop, retract, &net->pair[i]) != 0) {
+            bp_error(&net->host, "cannot reach the loop of queue pair %u", i);
+        }
+    }
+}
+
+/* The driver takes a queue back, under its lock: the chains come back by way of the loop. */
+static void
+net_queue_stop(void *device, struct bp_virtqueue *queue)
+{
+    struct net *net = device;
+    uint32_t index = bp_virtqueue_index(queue);
+
+    if (index < net->pairs * 2) {
+        struct net_pair *pair = &net->pair[index / 2];
+        const struct net_pair *outlet = net_outlet(pair);
+        uint32_t loop = outlet != NULL ? outlet->loop : pair->loop;
+        /* A transmit queue's frames are with its outlet, whose flush may touch its neighbours: they
+         * are held, and tried again. */
+        if (net->host.loop->defer(net->host.instance, loop, retract,
+                                  outlet != NULL && (index & 1) ? &net->pair[outlet->index]
+                                                                : pair) != 0) {
+            bp_error(&net->host, "cannot stop queue %u", index);
+        }
+    }
+}
+
+static void
+net_queue_drain(void *device, struct bp_virtqueue *queue)
+{
+    struct net *net = device;
+
+    if (bp_virtqueue_index(queue) == 0) {
+        retract_all(net);
+    }
+}
+
+static int32_t
+net_features(void *device, uint64_t features)
+{
+    return net_features_check(features);
+}
+
+/* Drivers without CTRL_MAC_ADDR set the address here, byte by byte (5.1.4.1). */
+static void
+net_config_write(void *device, uint32_t offset, uint32_t width, uint64_t value)
+{
+    struct net *net = device;
+    uint8_t bytes[8];
+
+    if (!bp_virtio_legacy(net->virtio) || net_has(net, NET_F_CTRL_MAC_ADDR) ||
+        offset + width > NET_CFG_MAC + 6) {
+        return;
+    }
+    bp_store_le(bytes, width, value);
+    memcpy(net->rules.mac + offset, bytes, width);
+    net_show_mac(net);
+    net_rules_publish(net);
+}
+
+static void
+net_reset_device(void *device)
+{
+    struct net *net = device;
+
+    atomic_store(&net->announce, 0);
+    atomic_store(&net->active_pairs, 1);
+    atomic_store(&net->offloads, 0);
+    for (uint32_t i = 0; i < net->pairs; i++) {
+        atomic_store(&net->pair[i].rx_coalesce.max_usecs, 0);
+        atomic_store(&net->pair[i].tx_coalesce.max_usecs, 0);
+    }
+    net_rules_reset(net);
+    net_rules_publish(net);
+    show_all(net);
+}
+
+static const struct bp_virtio_ops net_virtio_ops = {
+    .run = net_run,
+    .retry = net_retry,
+    .start = net_queue_start,
+    .stop = net_queue_stop,
+    .drain = net_queue_drain,
+    .features = net_features,
+    .config_write = net_config_write,
+    .reset = net_reset_device,
+};
+
+/* --- the backend ----------------------------------------------------------------------------- */
+
+static void
+learn(struct net *net)
+{
+    struct bp_net_info info = {.size = sizeof(info)};
+
+    (void)net->ops->info(net->self, &info);
+    net->tx_features = info.tx_features;
+    net->rx_features = info.rx_features;
+    net->queues = info.queues != 0 ? info.queues : 1;
+    atomic_store(&net->backend_link, (info.flags & BP_NET_LINK_UP) != 0);
+}
+
+static void
+net_event(void *opaque, uint32_t event)
+{
+    struct net *net = ((struct net_pair *)opaque)->net;
+    struct bp_net_info info = {.size = sizeof(info)};
+
+    if (event == BP_NET_EVENT_LINK && net->ops->info(net->self, &info) == 0) {
+        uint32_t up = (info.flags & BP_NET_LINK_UP) != 0;
+        if (atomic_exchange(&net->backend_link, up) != up) {
+            net_show_status(net, 1);
+        }
+    } else if (event == BP_NET_EVENT_ANNOUNCE && net_has(net, NET_F_GUEST_ANNOUNCE)) {
+        atomic_store(&net->announce, 1);
+        net_show_status(net, 1);
+    }
+}
+
+static const struct bp_net_client net_client = {
+    .size = sizeof(net_client),
+    .receive = net_rx_receive,
+    .transmitted = net_tx_transmitted,
+    .writable = net_tx_writable,
+    .event = net_event,
+};
+
+static void
+close_queues(struct net *net)
+{
+    for (uint32_t i = 0; i < net->pairs; i++) {
+        if (net->pair[i].queue != NULL) {
+            net->ops->queue_close(net->self, net->pair[i].queue);
+            net->pair[i].queue = NULL;
+        }
+    }
+}
+
+static int32_t
+open_queues(struct net *net)
+{
+    int32_t result = 0;
+
+    for (uint32_t i = 0; i < net->pairs && i < net->queues && result == 0; i++) {
+        struct net_pair *pair = &net->pair[i];
+        const struct bp_net_queue_args args = {
+            .size = sizeof(args),
+            .index = i,
+            .loop = pair->loop,
+            .tx_depth = BP_NET_MAX_DEPTH,
+            .rx_depth = bp_virtqueue_max_size(pair->rx),
+            .client = &net_client,
+            .opaque = pair,
+        };
+        result = net->ops->queue_open(net->self, &args, &pair->queue);
+    }
+    if (result != 0) {
+        close_queues(net);
+    }
+    return result;
+}
+
+static int32_t
+net_attach(void *self, uint32_t slot, uint32_t use, const struct bp_peer *peer)
+{
+    struct net *net = self;
+    int32_t result;
+
+    net->ops = peer->table;
+    net->self = peer->self;
+    learn(net);
+    result = open_queues(net);
+    if (result != 0) {
+        net->ops = NULL;
+        return bp_fail(&net->host, result, NULL, "backend '%s' cannot be used as a network: %s",
+                       peer->id, strerror(-result));
+    }
+    net_apply_offloads(net);
+    net_show_status(net, 1);
+    return 0;
+}
+
+static void
+net_detach(void *self, uint32_t slot, uint32_t use)
+{
+    struct net *net = self;
+
+    if (net->ops != NULL) {
+        atomic_store(&net->parked, 1);
+        retract_all(net);
+        close_queues(net);
+        net->ops = NULL;
+        atomic_store(&net->parked, 0);
+        atomic_store(&net->backend_link, 0);
+        net_show_status(net, 1);
+    }
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+static int32_t
+net_realize(void *self)
+{
+    struct net *net = self;
+    int32_t result;
+
+    show_all(net);
+    /* SeaBIOS looks for the function's part of it when it runs the ROM. */
+    result = net->host.core->boot_path(net->host.instance, "", "ethernet-phy@0");
+    return result == 0 ? 0 : bp_fail(&net->host, result, NULL, "cannot be described to firmware");
+}
+
+static void
+net_start(void *self)
+{
+    bp_virtio_start(((struct net *)self)->virtio);
+}
+
+static void
+net_stop(void *self)
+{
+    struct net *net = self;
+
+    bp_virtio_stop(net->virtio);
+    retract_all(net);
+}
+
+static void
+net_reset(void *self, uint32_t kind)
+{
+    bp_virtio_reset(((struct net *)self)->virtio);
+}
+
+static int32_t
+net_quiesce(void *self, uint64_t deadline_ns)
+{
+    struct net *net = self;
+    int32_t result = bp_virtio_quiesce(net->virtio);
+
+    retract_all(net);
+    return result;
+}
+
+static void
+net_resume(void *self)
+{
+    bp_virtio_resume(((struct net *)self)->virtio);
+}
+
+static void
+net_ram_changed(void *self)
+{
+    bp_virtio_ram_changed(((struct net *)self)->virtio);
+}
+
+static int32_t
+net_set(void *self, const char *name, const struct bp_node *node)
+{
+    struct net *net = self;
+    uint32_t link;
+
+    if (!bp_same_id(name, "link") ||
+        net->host.config->get_bool(net->host.instance, node, &link) != 0) {
+        return -EINVAL;
+    }
+    if (atomic_exchange(&net->link, link) != link) {
+        net_show_status(net, 1);
+    }
+    return 0;
+}
+
+static const struct bp_life_ops net_life = {
+    .size = sizeof(net_life),
+    .realize = net_realize,
+    .start = net_start,
+    .stop = net_stop,
+    .reset = net_reset,
+    .quiesce = net_quiesce,
+    .resume = net_resume,
+    .attach = net_attach,
+    .detach = net_detach,
+    .ram_changed = net_ram_changed,
+    .set = net_set,
+};
+
+/* --- creation -------------------------------------------------------------------------------- */
+
+static void
+net_destroy(void *self)
+{
+    struct net *net = self;
+
+    for (uint32_t i = 0; i < net->pairs && net->pair != NULL; i++) {
+        net_coalesce_done(&net->pair[i]);
+        pthread_mutex_destroy(&net->pair[i].lock);
+        free(net->pair[i].soft);
+    }
+    bp_virtio_free(net->virtio);
+    free(net->pair);
+    free(net);
+}
+
+static int32_t
+make_pair(struct net *net, uint32_t index)
+{
+    struct net_pair *pair = &net->pair[index];
+    void *headers = NULL;
+    int32_t result;
+
+    pair->net = net;
+    pair->index = index;
+    pair->rx = bp_virtio_queue(net->virtio, index * 2);
+    pair->tx = bp_virtio_queue(net->virtio, index * 2 + 1);
+    pair->loop = bp_virtqueue_loop(pair->rx);
+    if (bp_virtqueue_loop(pair->tx) != pair->loop) {
+        return bp_fail(&net->host, -EINVAL, NULL,
+                       "queue_loops: queues %u and %u are a pair and need the same loop", index * 2,
+                       index * 2 + 1);
+    }
+    pair->soft = calloc(1, sizeof(*pair->soft));
+    if (pair->soft == NULL) {
+        return -ENOMEM;
+    }
+    result =
+        net->host.memory->arena_alloc(net->host.instance, ARENA_SOFT + index,
+                                      (uint64_t)SOFT_SLOTS * BP_NET_SEGMENT_HEADER, 64, &headers);
+    pair->soft->headers = headers;
+    return result == 0 ? net_coalesce_init(pair) : result;
+}
+
+/* The ROM, if it is there: a default that is not installed is no error. */
+static const char *
+rom_path(const struct net *net, const struct bp_node *options)
+{
+    const char *path = bp_option_str(&net->host, options, "rom", "");
+
+    return path[0] != '\0' && access(path, R_OK) == 0 ? path : NULL;
+}
+
+static int32_t
+make_transport(struct net *net, const struct bp_node *options)
+{
+    const struct bp_virtio_args args = {
+        .services = &net->host,
+        .ops = &net_virtio_ops,
+        .device = net,
+        .options = options,
+        .type = BP_VIRTIO_TYPE_NET,
+        .base_class = 0x02, /* network, Ethernet */
+        .sub_class = 0x00,
+        .config_length = NET_CFG_BYTES,
+        .queues = net->pairs * 2 + 1,
+        .rom_path = rom_path(net, options),
+    };
+    int32_t result;
+
+    net->pair = calloc(net->pairs, sizeof(*net->pair));
+    if (net->pair == NULL) {
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < net->pairs; i++) {
+        pthread_mutex_init(&net->pair[i].lock, NULL);
+    }
+    result = bp_virtio_new(&args, &net->virtio);
+    for (uint32_t i = 0; i < net->pairs && result == 0; i++) {
+        result = make_pair(net, i);
+    }
+    return result;
+}
+
+static int32_t
+net_create(const struct bp_create *args, void **self)
+{
+    struct net *net = calloc(1, sizeof(*net));
+    int32_t result;
+
+    if (net == NULL) {
+        return -ENOMEM;
+    }
+    bp_services_init(&net->host, args->host, args->instance);
+    net->id = args->id;
+    result = net_read_options(net, args->config);
+    if (result == 0) {
+        result = make_transport(net, args->config);
+    }
+    if (result != 0) {
+        /* Whoever knew more has said it already: the first text counts. */
+        result = bp_fail(&net->host, result, NULL, "cannot be set up: %s", strerror(-result));
+        net_destroy(net);
+        return result;
+    }
+    bp_virtio_offer(net->virtio, net_features_offered(net, args->config),
+                    NET_F_NOTF_COAL | NET_F_HASH_REPORT | NET_F_SPEED_DUPLEX);
+    net_reset_device(net);
+    *self = net;
+    return 0;
+}
+
+static const void *
+net_query(void *self, const char *interface_id)
+{
+    return bp_same_id(interface_id, BP_LIFE_ID) ? &net_life : NULL;
+}
+
+/* --- description ----------------------------------------------------------------------------- */
+
+#define NET_PROMISES BP_PROMISE_DIRTY_TRACKED
+
+static const struct bp_slot net_slots[] = {
+    [SLOT_BACKEND] = {.name = "backend",
+                      .interface_id = BP_NET_ID,
+                      .min = 1,
+                      .max = 1,
+                      .flags = BP_SLOT_HOTPLUG},
+    {.name = NULL},
+};
+
+static const struct bp_class net_class = {
+    .size = sizeof(net_class),
+    .kind = BP_KIND_DEVICE,
+    .name = "virtio-net",
+    .thread_model = BP_THREADS_PER_QUEUE,
+    .promises = NET_PROMISES,
+    .bus = BP_BUS_PCI,
+    .help = "virtio network card",
+    .props = net_props,
+    .slots = net_slots,
+    .create = net_create,
+    .destroy = net_destroy,
+    .query = net_query,
+};
+
+static const struct bp_class *const net_classes[] = {&net_class, NULL};
+
+BP_EXPORT const struct bp_plugin backplane_plugin_v1 = {
+    .magic = BP_PLUGIN_MAGIC,
+    .size = sizeof(backplane_plugin_v1),
+    .abi_major = BP_ABI_MAJOR,
+    .abi_minor = BP_ABI_MINOR,
+    .id = "virtio-net",
+    .version = PLUGIN_VERSION,
+    .license = "Apache-2.0",
+    .help = "virtio network card",
+    .classes = net_classes,
+};
+
+BP_PLUGIN_NOTE(.id = "virtio-net", .version = PLUGIN_VERSION,
+               .classes = {{"virtio-net", BP_KIND_DEVICE, BP_THREADS_PER_QUEUE, NET_PROMISES, 0, 0,
+                            0}},
+               .needs = {BP_VIRTIO_NEEDS, BP_NEED(BP_TIMER_ID, struct bp_timer_host)});
