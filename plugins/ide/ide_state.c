@@ -52,7 +52,11 @@ ide_state_take(const struct ide_state_table *table, uint32_t base, void *object,
 
     bp_state_reader_init(&reader, data, length);
     while ((r = bp_state_next(&reader, &record)) == 1) {
-        int32_t mine = bp_state_check_record(table->fields, table->count, &record);
+        int32_t mine = 0;
+        if (record.tag >> OBJECT_SHIFT != base >> OBJECT_SHIFT) {
+            continue; /* another object's */
+        }
+        mine = bp_state_check_record(table->fields, table->count, &record);
         if (mine < 0) {
             return mine;
         }

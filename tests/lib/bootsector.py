@@ -55,3 +55,44 @@ def boot_image(text, size=1 << 20, place=(0, 0, 2), geometry=(0, 0)):
     second = text.encode("ascii") + b"\r\n\0"
     image = sector + bytes(at - len(sector)) + second
     return image + bytes(size - len(image))
+
+
+def _sector(data):
+    return data + bytes(-len(data) % 2048)
+
+
+def _both(value):
+    """ISO 9660's both-endian 32 bits."""
+    return value.to_bytes(4, "little") + value.to_bytes(4, "big")
+
+
+def _cd_sector(lba):
+    """The boot sector, but it reads one 2048-byte block of the CD at lba by INT 13h, AH=42h."""
+    code = _assemble()
+    read = b"\xb8\x01\x02\xb9\x02\x00\xb6\x00\xbb\x00\x7e\xcd\x13"
+    packet = 0x7C00 + len(code)
+    # mov si,packet; mov ah,42h; int 13h; nop ...
+    code = code.replace(read, b"\xbe" + packet.to_bytes(2, "little") + b"\xb4\x42\xcd\x13" + b"\x90" * 6)
+    return code + b"\x10\0\1\0\x00\x7e\0\0" + lba.to_bytes(8, "little")
+
+
+def boot_cd(text, floppy=None, blocks=64):
+    """A CD image by El Torito 1.0: no emulation, its boot sector writes text, which stands in a block of
+    the CD; or emulating the 1.44 MB floppy given."""
+    boot = floppy if floppy is not None else _cd_sector(21)
+    volume = bytearray(2048)
+    volume[:8] = b"\1CD001\1\0"
+    volume[40:72] = b"BACKPLANE".ljust(32)
+    volume[80:88] = _both(blocks)
+    record = (b"\0CD001\1" + b"EL TORITO SPECIFICATION".ljust(64, b"\0") + (19).to_bytes(4, "little"))
+    check = bytearray(b"\1\0\0\0" + bytes(24) + b"\0\0\x55\xaa")
+    total = sum(int.from_bytes(check[i:i + 2], "little") for i in range(0, 32, 2))
+    check[28:30] = (-total & 0xffff).to_bytes(2, "little")
+    # bootable; media type 2: 1.44 MB floppy; load segment 7C0h; type 0; sectors of 512 bytes; where
+    entry = (b"\x88" + (b"\2" if floppy is not None else b"\0") + b"\0\0\0\0"
+             + (1 if floppy is not None else 4).to_bytes(2, "little") + (20).to_bytes(4, "little"))
+    image = (bytes(16 * 2048) + bytes(volume) + _sector(record) + _sector(b"\xffCD001\1")
+             + _sector(bytes(check) + entry) + _sector(boot))
+    if floppy is None:
+        image += _sector(text.encode("ascii") + b"\r\n\0")
+    return image + bytes(max(0, blocks * 2048 - len(image)))
