@@ -119,6 +119,7 @@ pci_function_new(PciBus *bus, const PciFunctionArgs *args, GError **error)
     function->devfn = devfn;
     function->pin = args->interrupt_pin;
     function->config_written = args->config_written;
+    function->config_reading = args->config_reading;
     function->command_changed = args->command_changed;
     function->opaque = args->opaque;
     function->callback_lock = args->lock;

@@ -41,10 +41,12 @@ typedef struct {
     uint32_t rom_length;
     /* Called after a write to configuration space took effect (not under the bus's lock). */
     void (*config_written)(void *opaque, uint16_t offset, unsigned size, uint32_t value);
+    /* Called before 40h-FFh are read, so that a poke can change what is read. */
+    void (*config_reading)(void *opaque, uint16_t offset, unsigned size);
     /* Called after COMMAND's bus-master, I/O or memory bit changed. */
     void (*command_changed)(void *opaque, uint16_t command);
     void *opaque;
-    GMutex *lock; /* taken around the two calls above, or NULL */
+    GMutex *lock; /* taken around the three calls above, or NULL */
 } PciFunctionArgs;
 
 /* set_pirq: the chipset's PIRQ inputs 0-3 (wired-OR done by the bus); called in order, under a lock

@@ -122,12 +122,28 @@ config_read_locked(const PciFunction *function, uint16_t offset, unsigned size)
     return value;
 }
 
+static void
+notify_reading(PciFunction *function, uint16_t offset, unsigned size)
+{
+    if (function->config_reading == NULL || offset < PCI_HEADER_SIZE) {
+        return;
+    }
+    if (function->callback_lock != NULL) {
+        g_mutex_lock(function->callback_lock);
+    }
+    function->config_reading(function->opaque, offset, size);
+    if (function->callback_lock != NULL) {
+        g_mutex_unlock(function->callback_lock);
+    }
+}
+
 uint32_t
 pci_config_read(PciFunction *function, uint16_t offset, unsigned size)
 {
     PciBus *bus = function->bus;
     uint32_t value;
 
+    notify_reading(function, offset, size);
     g_mutex_lock(&bus->update_lock);
     pci_messages_refresh_locked(function);
     g_mutex_lock(&bus->lock);

@@ -119,6 +119,7 @@ struct PciFunction {
     bool intx_driven;        /* what reaches the PIRQ */
     PciMessages messages;
     void (*config_written)(void *opaque, uint16_t offset, unsigned size, uint32_t value);
+    void (*config_reading)(void *opaque, uint16_t offset, unsigned size);
     void (*command_changed)(void *opaque, uint16_t command);
     void *opaque;
     GMutex *callback_lock;

@@ -24,6 +24,16 @@ notify_config_written(void *opaque, uint16_t offset, unsigned size, uint32_t val
 }
 
 static void
+notify_config_reading(void *opaque, uint16_t offset, unsigned size)
+{
+    const PciNotify *notify = opaque;
+
+    if (notify->instance->realized) {
+        notify->ops.config_reading(notify->opaque, offset, size);
+    }
+}
+
+static void
 notify_command_changed(void *opaque, uint16_t command)
 {
     const PciNotify *notify = opaque;
@@ -112,6 +122,9 @@ make_function(Instance *instance, const struct bp_pci_args *args, const char *ro
     notify->opaque = args->opaque;
     (void)table_copy(&notify->ops, sizeof(notify->ops), args->ops);
     fill_args(&function_args, args, instance);
+    if (BP_HAS(&notify->ops, config_reading)) {
+        function_args.config_reading = notify_config_reading;
+    }
     function_args.rom = rom;
     function_args.rom_length = (uint32_t)rom_length;
     function_args.opaque = notify;

@@ -102,10 +102,18 @@ th_bar_write(struct bp_instance *instance, uint32_t bar, uint64_t offset, uint32
 uint32_t
 th_pci_read(struct bp_instance *instance, uint32_t offset, uint32_t width)
 {
-    if (instance->pci == NULL || offset + width > 256) {
+    struct th_pci *pci = instance->pci;
+    enum th_context before;
+
+    if (pci == NULL || offset + width > 256) {
         return UINT32_MAX;
     }
-    return (uint32_t)get(instance->pci->config, offset, width);
+    if (offset >= 0x40 && pci->ops.config_reading != NULL) {
+        before = th_enter(instance->th, TH_IN_VCPU);
+        pci->ops.config_reading(pci->opaque, offset, width);
+        th_leave(instance->th, before);
+    }
+    return (uint32_t)get(pci->config, offset, width);
 }
 
 void

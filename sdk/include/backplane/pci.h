@@ -37,6 +37,10 @@ struct bp_pci_ops {
     /* Optional: COMMAND changed. command: bit 0 I/O, 1 memory, 2 bus master, 10 INTx disable.
      * [vcpu] */
     void (*command_changed)(void *opaque, uint32_t command);
+    /* Optional: the guest reads in 40h-FFh. What the plugin pokes now is what it gets.
+     * offset: first byte. width: 1, 2 or 4.
+     * [vcpu] */
+    void (*config_reading)(void *opaque, uint32_t offset, uint32_t width);
 };
 
 struct bp_pci_args {
