@@ -28,7 +28,7 @@ rig_plug(struct rig *rig, const char *options)
     for (uint32_t i = 0; i < DISK_BYTES; i++) {
         data[i] = (uint8_t)(i / 512 * 7 + i % 512);
     }
-    (void)snprintf(text, sizeof(text), "disk = \"sys\"; %s", options != NULL ? options : "");
+    (void)snprintf(text, sizeof(text), "backend = \"sys\"; %s", options != NULL ? options : "");
     rig->dev = th_plug(rig->th, &backplane_plugin_v1, "blk0", text);
     if (rig->dev == NULL) {
         fail_msg("cannot plug: %s", th_error_text(rig->th));

@@ -445,7 +445,7 @@ test_saved_state_goes_on_with_held_requests(void **state)
         }
         th_destroy(rig.dev);
         rig.dev = th_plug(rig.th, &backplane_plugin_v1, "blk0",
-                          "disk = \"sys\"; on_write_error = \"stop\"; packed = true; "
+                          "backend = \"sys\"; on_write_error = \"stop\"; packed = true; "
                           "in_order = true;");
         th_pci_place(rig.dev);
         th_stop(rig.dev);
@@ -472,7 +472,7 @@ static void
 test_each_host_call_may_fail(void **state)
 {
     assert_true(th_fail_each_call(&backplane_plugin_v1, NULL,
-                                  "disk = \"sys\"; queues = 2; secure_erase = true;", prepare,
+                                  "backend = \"sys\"; queues = 2; secure_erase = true;", prepare,
                                   NULL) > 10);
 }
 
@@ -487,7 +487,7 @@ test_bad_options_are_explained(void **state)
 
     for (uint32_t i = 0; i < BP_ARRAY_LENGTH(bad); i++) {
         struct th_host *th = th_new();
-        char text[128] = "disk = \"sys\"; ";
+        char text[128] = "backend = \"sys\"; ";
 
         (void)th_block_new(th, "sys", DISK_BYTES);
         strcat(text, bad[i]);

@@ -104,8 +104,22 @@ config_written(void *opaque, uint32_t offset, uint32_t width, uint32_t value)
     }
 }
 
+static void
+config_reading(void *opaque, uint32_t offset, uint32_t width)
+{
+    struct bp_virtio *virtio = opaque;
+    uint32_t data = virtio->pci_cfg + CAP_DATA;
+    uint32_t at, size;
+
+    if (virtio->pci_cfg != 0 && offset == data && cfg_target(virtio, &at, &size)) {
+        virtio->host->pci->poke(virtio->host->instance, data, size,
+                                (uint32_t)modern_read(virtio, at, size));
+    }
+}
+
 static const struct bp_pci_ops pci_ops = {
     .size = sizeof(pci_ops),
+    .config_reading = config_reading,
     .config_written = config_written,
 };
 
