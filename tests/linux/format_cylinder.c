@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs in the guest: format_cylinder DEVICE CYLINDER formats both tracks by the driver's FDFMTTRK, as
- * fdformat does for all of them. */
+/* Runs in the guest: format_cylinder DEVICE CYLINDER formats both tracks by the driver's FDFMTTRK,
+ * as fdformat does for all of them. */
 #include <fcntl.h>
 #include <linux/fd.h>
 #include <stdio.h>

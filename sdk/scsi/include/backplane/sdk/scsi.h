@@ -312,11 +312,11 @@ void bp_scsi_nexus_init(struct bp_scsi_nexus *nexus, struct bp_scsi_unit *unit, 
 void bp_scsi_nexus_done(struct bp_scsi_nexus *nexus);
 
 /* Puts a backend under the unit: it opens a queue of `depth` requests (as many as tasks) on the
- * loop. The tray stays as it is (media.h); a medium in a closed one is announced to every nexus as a
- * change, except before the first bp_scsi_unit_reset(). The unit handles the backend's events itself. A backend
- * whose info says -ENOMEDIUM is an empty drive.
- * [control] what info and queue_open return; -EINVAL: the capacity is less than a block, or the
- * backend cannot be addressed in the unit's blocks. */
+ * loop. The tray stays as it is (media.h); a medium in a closed one is announced to every nexus as
+ * a change, except before the first bp_scsi_unit_reset(). The unit handles the backend's events
+ * itself. A backend whose info says -ENOMEDIUM is an empty drive. [control] what info and
+ * queue_open return; -EINVAL: the capacity is less than a block, or the backend cannot be addressed
+ * in the unit's blocks. */
 int32_t bp_scsi_unit_attach(struct bp_scsi_unit *unit, const struct bp_block_ops *ops, void *self,
                             uint32_t loop, uint32_t depth) BP_MUST_CHECK;
 /* One more queue to the same backend, for tasks whose completions should come on another loop.
