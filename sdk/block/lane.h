@@ -31,7 +31,11 @@ struct bp_block_lane { // NOLINT(clang-analyzer-optin.performance.Padding)
     struct bp_block_flight *over; /* the loop's: ended, not delivered yet */
     struct bp_block_flight **over_last;
     uint32_t running; /* the loop's */
+    uint32_t
+        client_loop; /* where completions and events are told: `loop`, or with one_loop another */
     struct bp_block_ring taken, free;
+    struct bp_block_ring completed; /* to the client's loop, if that is another */
+    _Atomic(uint32_t) scheduled_abroad;
     _Atomic(uint32_t) delivered;
     _Atomic(uint32_t) started;   /* how many start() has seen */
     _Atomic(uint32_t) frozen;    /* start none */
@@ -60,5 +64,9 @@ void bp_block_lane_event(struct bp_block_lane *lane, uint32_t event); /* [loop] 
 void bp_block_lane_run(struct bp_block_lane *lane);                   /* [loop] */
 void bp_block_lane_expired(void *opaque);                             /* [loop] */
 void bp_block_lane_refresh(struct bp_block_lane *lane);
+void bp_block_lane_kick(struct bp_block_lane *lane); /* [any] */
+void bp_block_lane_deliver_abroad(struct bp_block_lane *lane);
+uint32_t bp_block_lane_is_current(const struct bp_block_lane *lane, uint32_t loop);
+uint32_t bp_block_lane_in_flight(struct bp_block_lane *lane);
 
 #endif

@@ -50,8 +50,8 @@ has_taken(struct bp_block_lane *lane)
 
 /* --- on the loop ----------------------------------------------------------------------------- */
 
-static uint32_t
-in_flight(struct bp_block_lane *lane)
+uint32_t
+bp_block_lane_in_flight(struct bp_block_lane *lane)
 {
     return atomic_load(&lane->taken.tail) - atomic_load(&lane->delivered);
 }
@@ -67,8 +67,8 @@ lane_deferred(void *opaque)
     atomic_fetch_sub(&lane->coming, 1);
 }
 
-static void
-lane_kick(struct bp_block_lane *lane)
+void
+bp_block_lane_kick(struct bp_block_lane *lane)
 {
     const struct bp_services *services = lane->stack->services;
 
@@ -182,27 +182,89 @@ free_flight(struct bp_block_lane *lane, struct bp_block_flight *flight)
     bp_block_ring_put(&lane->free, lane->mask, flight->index);
 }
 
+/* The client's loop: tells of at most BATCH flights. */
+static void
+complete_flights(struct bp_block_lane *lane, struct bp_block_flight *const *flights, uint32_t count)
+{
+    struct bp_block_completion completions[BATCH];
+    uint32_t i;
+
+    for (i = 0; i < count; i++) {
+        completions[i].user = flights[i]->request.user;
+        completions[i].status = flights[i]->status;
+        completions[i].flags = flights[i]->flags;
+        free_flight(lane, flights[i]); /* before the client is told: it may submit at once */
+    }
+    lane->client.complete(lane->opaque, completions, count);
+    atomic_fetch_add(&lane->delivered, count);
+}
+
+static void tell_events(struct bp_block_lane *lane);
+
+/* On the client's loop, where that is another one. */
+void
+bp_block_lane_deliver_abroad(struct bp_block_lane *lane)
+{
+    struct bp_block_flight *flights[BATCH];
+    uint32_t index, count;
+
+    do {
+        for (count = 0; count < BATCH && ring_take(&lane->completed, lane->mask, &index); count++) {
+            flights[count] = &lane->flights[index];
+        }
+        if (count > 0) {
+            complete_flights(lane, flights, count);
+        }
+    } while (count == BATCH);
+    tell_events(lane);
+}
+
+static void
+deferred_abroad(void *opaque)
+{
+    struct bp_block_lane *lane = opaque;
+
+    atomic_store(&lane->scheduled_abroad, 0);
+    bp_block_lane_deliver_abroad(lane);
+    atomic_fetch_sub(&lane->coming, 1);
+}
+
+static void
+kick_abroad(struct bp_block_lane *lane)
+{
+    const struct bp_services *services = lane->stack->services;
+
+    if (atomic_exchange(&lane->scheduled_abroad, 1) != 0) {
+        return;
+    }
+    atomic_fetch_add(&lane->coming, 1);
+    if (services->loop->defer(services->instance, lane->client_loop, deferred_abroad, lane) != 0) {
+        atomic_fetch_sub(&lane->coming, 1);
+        atomic_store(&lane->scheduled_abroad, 0);
+    }
+}
+
 static void
 deliver_batch(struct bp_block_lane *lane)
 {
-    struct bp_block_completion completions[BATCH];
-    uint32_t count = 0;
+    struct bp_block_flight *flights[BATCH];
+    uint32_t i, count = 0;
 
     while (lane->over != NULL && count < BATCH) {
-        struct bp_block_flight *flight = lane->over;
-
-        lane->over = flight->next;
-        completions[count].user = flight->request.user;
-        completions[count].status = flight->status;
-        completions[count].flags = flight->flags;
-        count++;
-        free_flight(lane, flight); /* before the client is told: it may submit at once */
+        flights[count++] = lane->over;
+        lane->over = lane->over->next;
     }
     if (lane->over == NULL) {
         lane->over_last = &lane->over;
     }
-    lane->client.complete(lane->opaque, completions, count);
-    atomic_fetch_add(&lane->delivered, count);
+    if (lane->client_loop == lane->loop) {
+        complete_flights(lane, flights, count);
+        return;
+    }
+    for (i = 0; i < count; i++) {
+        bp_block_ring_put(&lane->completed, lane->mask, flights[i]->index);
+    }
+    kick_abroad(lane);
 }
 
 static void
@@ -211,9 +273,6 @@ tell_events(struct bp_block_lane *lane)
     uint32_t events = atomic_exchange(&lane->events, 0);
     uint32_t event;
 
-    if (events != 0) {
-        bp_block_lane_refresh(lane);
-    }
     for (event = 0; events != 0; event++, events >>= 1) {
         if ((events & 1) != 0 && lane->client.event != NULL) {
             lane->client.event(lane->opaque, event);
@@ -262,14 +321,19 @@ run(struct bp_block_lane *lane, uint32_t may_deliver)
         if (may_deliver && lane->over != NULL) {
             deliver_batch(lane);
         }
-        if (may_deliver) {
+        if (atomic_load(&lane->events) != 0) {
+            bp_block_lane_refresh(lane);
+        }
+        if (may_deliver && lane->client_loop == lane->loop) {
             tell_events(lane);
+        } else if (may_deliver && atomic_load(&lane->events) != 0) {
+            kick_abroad(lane);
         }
     } while (rounds++ < MAX_ROUNDS && (has_taken(lane) || atomic_load(&lane->cancels) ||
                                        (may_deliver && lane->over != NULL)));
     lane->running = 0;
     if (lane->over != NULL || has_taken(lane)) {
-        lane_kick(lane);
+        bp_block_lane_kick(lane);
     }
 }
 
@@ -305,13 +369,13 @@ bp_block_lane_run(struct bp_block_lane *lane)
 
 /* --- submit and cancel, from any thread ------------------------------------------------------ */
 
-static uint32_t
-is_current(const struct bp_block_lane *lane)
+uint32_t
+bp_block_lane_is_current(const struct bp_block_lane *lane, uint32_t loop)
 {
     const struct bp_services *services = lane->stack->services;
 
     return BP_HAS(services->loop, is_current) &&
-           services->loop->is_current(services->instance, lane->loop);
+           services->loop->is_current(services->instance, loop);
 }
 
 int32_t
@@ -330,10 +394,10 @@ bp_block_stack_submit(struct bp_block_stack *stack, void *queue,
         atomic_fetch_or_explicit(&flight->word, WORD_BUSY, memory_order_release);
         bp_block_ring_put(&lane->taken, lane->mask, index);
     }
-    if (i > 0 && is_current(lane)) {
+    if (i > 0 && bp_block_lane_is_current(lane, lane->loop)) {
         run(lane, 0);
     } else if (i > 0) {
-        lane_kick(lane);
+        bp_block_lane_kick(lane);
     }
     return (int32_t)i;
 }
@@ -355,101 +419,7 @@ bp_block_stack_cancel(struct bp_block_stack *stack, void *queue, uint64_t user)
     }
     if (found) {
         atomic_store(&lane->cancels, 1);
-        lane_kick(lane);
-    }
-}
-
-/* --- drain ----------------------------------------------------------------------------------- */
-
-/* Has the loop look once, send everything below, and then close the gate: what is below may be
- * drained then, for nothing is submitted to it. */
-static void
-step(struct bp_block_lane *lane)
-{
-    atomic_store(&lane->step, 1);
-    if (is_current(lane)) {
-        uint32_t running = lane->running;
-
-        lane->running = 0; /* a drain from inside a completion looks for itself */
-        bp_block_lane_run(lane);
-        lane->running = running;
-        return;
-    }
-    lane_kick(lane);
-    pthread_mutex_lock(&lane->lock);
-    while (atomic_load(&lane->step) != 0) {
-        pthread_cond_wait(&lane->stepped, &lane->lock);
-    }
-    pthread_mutex_unlock(&lane->lock);
-}
-
-static void
-drain_below(struct bp_block_lane *lane)
-{
-    const struct bp_block_stack *stack = lane->stack;
-    uint32_t i;
-
-    for (i = 0; i < stack->slots; i++) {
-        if (lane->lower[i].queue != NULL) {
-            stack->below[i]->drain(stack->below_self[i], lane->lower[i].queue);
-        }
-    }
-}
-
-static void
-drain_lane(struct bp_block_lane *lane)
-{
-    atomic_store(&lane->draining, 1);
-    while (atomic_load(&lane->frozen) ? atomic_load(&lane->started) != atomic_load(&lane->delivered)
-                                      : in_flight(lane) != 0) {
-        step(lane);
-        drain_below(lane);
-    }
-    atomic_store(&lane->draining, 0);
-    if (atomic_exchange(&lane->gate, 0) != 0) {
-        lane_kick(lane);
-    }
-}
-
-void
-bp_block_stack_drain(struct bp_block_stack *stack, void *queue)
-{
-    (void)stack;
-    drain_lane(queue);
-}
-
-void
-bp_block_stack_freeze(struct bp_block_stack *stack)
-{
-    struct bp_block_lane *lane = NULL;
-
-    while ((lane = bp_block_lane_next(stack, lane)) != NULL) {
-        atomic_store(&lane->frozen, 1);
-        step(lane); /* the loop may just have been starting one */
-        drain_lane(lane);
-    }
-}
-
-void
-bp_block_stack_thaw(struct bp_block_stack *stack)
-{
-    struct bp_block_lane *lane = NULL;
-
-    while ((lane = bp_block_lane_next(stack, lane)) != NULL) {
-        atomic_store(&lane->frozen, 0);
-        lane_kick(lane);
-    }
-}
-
-void
-bp_block_stack_quiesce(struct bp_block_stack *stack)
-{
-    struct bp_block_lane *lane;
-
-    for (lane = stack->first; lane != NULL; lane = lane->next) {
-        if (lane->open) {
-            bp_block_stack_drain(stack, lane);
-        }
+        bp_block_lane_kick(lane);
     }
 }
 
@@ -542,7 +512,7 @@ bp_block_stack_kick(struct bp_block_stack *stack)
 
     while ((lane = bp_block_lane_next(stack, lane)) != NULL) {
         atomic_store(&lane->kicks, 1);
-        lane_kick(lane);
+        bp_block_lane_kick(lane);
     }
 }
 
@@ -553,7 +523,7 @@ bp_block_stack_hurry(struct bp_block_stack *stack)
 
     while ((lane = bp_block_lane_next(stack, lane)) != NULL) {
         atomic_store(&lane->hurries, 1);
-        lane_kick(lane);
+        bp_block_lane_kick(lane);
     }
 }
 
@@ -564,6 +534,6 @@ bp_block_stack_event(struct bp_block_stack *stack, uint32_t event)
 
     while ((lane = bp_block_lane_next(stack, lane)) != NULL) {
         atomic_fetch_or(&lane->events, 1u << event);
-        lane_kick(lane);
+        bp_block_lane_kick(lane);
     }
 }

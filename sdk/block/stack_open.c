@@ -19,6 +19,7 @@ free_lane(struct bp_block_lane *lane)
     free(lane->flight_data);
     free(lane->taken.entries);
     free(lane->free.entries);
+    free(lane->completed.entries);
     free(lane->data);
     pthread_cond_destroy(&lane->stepped);
     pthread_mutex_destroy(&lane->lock);
@@ -33,7 +34,7 @@ find_closed(const struct bp_block_stack *stack, const struct bp_block_queue_args
     struct bp_block_lane *lane;
 
     for (lane = stack->first; lane != NULL; lane = lane->next) {
-        if (!lane->open && lane->loop == args->loop && lane->depth == args->depth &&
+        if (!lane->open && lane->client_loop == args->loop && lane->depth == args->depth &&
             atomic_load(&lane->coming) == 0) {
             return lane;
         }
@@ -57,9 +58,11 @@ allocate(struct bp_block_lane *lane)
     lane->flight_data = calloc(lane->depth, stride > 0 ? stride : 1);
     lane->taken.entries = calloc((uint64_t)lane->mask + 1, sizeof(*lane->taken.entries));
     lane->free.entries = calloc((uint64_t)lane->mask + 1, sizeof(*lane->free.entries));
+    lane->completed.entries = calloc((uint64_t)lane->mask + 1, sizeof(*lane->completed.entries));
     lane->data = calloc(1, lane_size > 0 ? lane_size : 1);
     return lane->flights != NULL && lane->flight_data != NULL && lane->taken.entries != NULL &&
-                   lane->free.entries != NULL && lane->data != NULL
+                   lane->free.entries != NULL && lane->completed.entries != NULL &&
+                   lane->data != NULL
                ? 0
                : -ENOMEM;
 }
@@ -91,7 +94,9 @@ make_lane(struct bp_block_stack *stack, const struct bp_block_queue_args *args,
     memset(lane, 0, sizeof(*lane));
     lane->stack = stack;
     lane->id = stack->next_id;
-    lane->loop = args->loop;
+    lane->client_loop = args->loop;
+    lane->loop =
+        stack->one_loop ? stack->services->loop->home(stack->services->instance) : args->loop;
     lane->depth = args->depth;
     for (lane->mask = 1; lane->mask < lane->depth; lane->mask *= 2) {
     }
@@ -131,6 +136,8 @@ reset_lane(struct bp_block_lane *lane, const struct bp_block_queue_args *args)
     atomic_store(&lane->frozen, 0);
     atomic_store(&lane->free.head, 0);
     atomic_store(&lane->free.tail, 0);
+    atomic_store(&lane->completed.head, 0);
+    atomic_store(&lane->completed.tail, 0);
     memset(lane->flight_data, 0, lane->depth * stride);
     for (i = 0; i < lane->depth; i++) {
         struct bp_block_flight *flight = &lane->flights[i];

@@ -102,6 +102,7 @@ struct bp_block_stack {
     uint32_t slots;     /* 1 or 2: slots of the class, all of them bp.block/1 with one use each */
     uint32_t has_timer; /* lanes have a timer on `clock`, ids from 0 on */
     uint32_t clock;
+    uint32_t one_loop; /* all lanes run on the instance's home loop: they share data */
 
     const struct bp_block_ops *below[BP_BLOCK_STACK_SLOTS];
     void *below_self[BP_BLOCK_STACK_SLOTS];

@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening, growing and closing an image. [control] */
+#include "image.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LEAST_TABLES   8u
+#define MOST_TABLES    4096u
+#define DEFAULT_CACHE  (32u << 20)
+#define BUFFERS_BYTES  (8u << 20)
+#define EMPTY_BLOCKS   1024u
+#define SNAPSHOT_BYTES 40u
+
+static int32_t
+refuse(struct image *image, int32_t code, const char *why)
+{
+    return bp_fail(&image->services, code, NULL, "cannot use the image: %s", why);
+}
+
+/* --- reading what is there ---------------------------------------------------------------------
+ */
+
+static int32_t
+read_table(struct image *image, uint64_t offset, uint64_t entries, uint64_t **ret_table)
+{
+    uint64_t *table = calloc(entries > 0 ? entries : 1, sizeof(*table)), i;
+    int32_t result = table == NULL ? -ENOMEM : sync_read(image, offset, table, entries * 8);
+
+    if (result != 0) {
+        free(table);
+        return refuse(image, result, result == -ENOMEM ? "no memory" : "a table cannot be read");
+    }
+    for (i = 0; i < entries; i++) {
+        table[i] = be64toh(table[i]);
+    }
+    free(*ret_table);
+    *ret_table = table;
+    return 0;
+}
+
+static int32_t
+read_header(struct image *image)
+{
+    uint8_t data[HEADER_MAX];
+    char why[160];
+    uint64_t length = image->file_size < HEADER_MAX ? image->file_size : HEADER_MAX;
+    int32_t result = sync_read(image, 0, data, length);
+
+    if (result != 0) {
+        return refuse(image, result, "its header cannot be read");
+    }
+    result = header_parse(&image->header, data, length, image->file_size, why, sizeof(why));
+    if (result != 0) {
+        return refuse(image, result, why);
+    }
+    image->cluster_bits = image->header.cluster_bits;
+    image->cluster_size = UINT64_C(1) << image->cluster_bits;
+    image->l2_bits = image->cluster_bits - 3;
+    image->count_bits = image->cluster_bits + 3 - image->header.refcount_order;
+    image->size = (image->header.size + BP_BLOCK_SECTOR - 1) & ~(uint64_t)(BP_BLOCK_SECTOR - 1);
+    image->l1_size = image->header.l1_size;
+    return 0;
+}
+
+struct snapshot {
+    uint64_t l1_offset, size;
+    uint32_t l1_size;
+};
+
+/* Reads the entry at *offset; moves on. Returns 1 if it is the one wanted, by id or name. */
+static int32_t
+read_snapshot(struct image *image, uint64_t *offset, const char *wanted, struct snapshot *snapshot)
+{
+    uint8_t fixed[SNAPSHOT_BYTES], extra[16] = {0};
+    char text[2][256] = {"", ""};
+    uint32_t sizes[2], extra_size, i;
+    uint64_t at = *offset + SNAPSHOT_BYTES;
+    int32_t result = sync_read(image, *offset, fixed, sizeof(fixed));
+
+    extra_size = get32(fixed + 36);
+    if (result != 0 || extra_size > 65536 || *offset > image->file_size) {
+        return refuse(image, -EINVAL, "its snapshot table is damaged");
+    }
+    result = sync_read(image, at, extra, extra_size < 16 ? extra_size : 16);
+    at += extra_size;
+    for (i = 0; i < 2 && result == 0; i++) {
+        sizes[i] = get16(fixed + 12 + i * 2);
+        result = sync_read(image, at, text[i], sizes[i] < 255 ? sizes[i] : 255);
+        at += sizes[i];
+    }
+    if (result != 0) {
+        return refuse(image, result, "its snapshot table cannot be read");
+    }
+    *offset = (at + 7) & ~UINT64_C(7);
+    snapshot->l1_offset = get64(fixed);
+    snapshot->l1_size = get32(fixed + 8);
+    snapshot->size = extra_size >= 16 ? get64(extra + 8) : image->header.size;
+    return strcmp(text[0], wanted) == 0 || strcmp(text[1], wanted) == 0;
+}
+
+static int32_t
+use_snapshot(struct image *image, const char *wanted)
+{
+    uint64_t offset = image->header.snapshots_offset;
+    struct snapshot snapshot = {0, 0, 0};
+    int32_t found = 0;
+    uint32_t i;
+
+    for (i = 0; i < image->header.snapshots && found == 0; i++) {
+        found = read_snapshot(image, &offset, wanted, &snapshot);
+    }
+    if (found < 0) {
+        return found;
+    }
+    if (found == 0) {
+        return bp_fail(&image->services, -ENOENT,
+                       bp_option(&image->services, image->options, "snapshot"),
+                       "the image has no snapshot \"%s\" (of %u)", wanted, image->header.snapshots);
+    }
+    if (snapshot.l1_size > L1_MAX_BYTES / 8 || snapshot.size > UINT64_C(1) << 60 ||
+        header_l1_needed(snapshot.size, image->cluster_bits) > snapshot.l1_size ||
+        snapshot.l1_offset > image->file_size ||
+        (uint64_t)snapshot.l1_size * 8 > image->file_size - snapshot.l1_offset) {
+        return refuse(image, -EINVAL, "the snapshot is damaged");
+    }
+    image->readonly = 1;
+    image->header.l1_offset = snapshot.l1_offset;
+    image->l1_size = snapshot.l1_size;
+    image->size = (snapshot.size + BP_BLOCK_SECTOR - 1) & ~(uint64_t)(BP_BLOCK_SECTOR - 1);
+    return 0;
+}
+
+static int32_t
+check_backing(struct image *image)
+{
+    const struct bp_block_ops *below = image->stack.below[SLOT_BACKING];
+    struct bp_block_info info = {.size = sizeof(info)};
+
+    if (image->header.backing[0] != '\0' && below == NULL) {
+        return bp_fail(&image->services, -ENOENT, NULL,
+                       "the image stands on \"%s\": make a backend of that and give its id as "
+                       "backing (no file is opened because an image names it)",
+                       image->header.backing);
+    }
+    if (image->header.backing[0] == '\0' && below != NULL) {
+        return bp_fail(&image->services, -EINVAL,
+                       bp_option(&image->services, image->options, "backing"),
+                       "the image stands on nothing: leave backing out");
+    }
+    if (below != NULL) {
+        (void)below->info(image->stack.below_self[SLOT_BACKING], &info);
+        image->backing_size = info.capacity;
+        image->most = info.max_transfer < image->most ? info.max_transfer : image->most;
+    }
+    return 0;
+}
+
+static void
+choose_readonly(struct image *image, uint32_t file_is_readonly)
+{
+    const struct bp_services *services = &image->services;
+
+    if (bp_option_bool(services, image->options, "readonly", 0) || file_is_readonly) {
+        image->readonly = 1;
+    }
+    if (image->readonly) {
+        return;
+    }
+    if ((image->header.incompatible & INCOMPATIBLE_CORRUPT) != 0) {
+        bp_warn(services, "the image is marked as corrupt: opening it read-only");
+        image->readonly = 1;
+    } else if ((image->header.incompatible & INCOMPATIBLE_DIRTY) != 0) {
+        bp_warn(services,
+                "the image was not closed and its lazy reference counts are stale: opening "
+                "it read-only; `qemu-img check -r all` makes it writable");
+        image->readonly = 1;
+    }
+}
+
+/* --- the end of what is used -------------------------------------------------------------------
+ */
+
+/* Highest counted cluster of a block, plus 1; 0: none. */
+static int32_t
+last_counted(struct image *image, uint8_t *block, uint64_t index, uint64_t *ret_end)
+{
+    uint64_t offset = image->reftable[index], entries = UINT64_C(1) << image->count_bits;
+    int32_t result;
+
+    if ((offset & (image->cluster_size - 1)) != 0 || offset >= image->file_size) {
+        return -EINVAL;
+    }
+    result = sync_read(image, offset, block, image->cluster_size);
+    while (result == 0 && entries > 0 && count_get(image, block, entries - 1) == 0) {
+        entries--;
+    }
+    *ret_end = entries;
+    return result;
+}
+
+static int32_t
+find_end(struct image *image)
+{
+    uint8_t *block = malloc(image->cluster_size);
+    uint64_t index = image->reftable_size, end = 0;
+    uint32_t tries = 0;
+    int32_t result = block == NULL ? -ENOMEM : 0;
+
+    while (result == 0 && index > 0 && end == 0) {
+        if (image->reftable[--index] != 0) {
+            result = last_counted(image, block, index, &end);
+            end = result == 0 && end == 0 && ++tries == EMPTY_BLOCKS ? 1 : end;
+        }
+    }
+    free(block);
+    image->next = (index << image->count_bits) + end;
+    if (result == 0 && (end == 0 || image->next > (image->file_size + image->cluster_size - 1) >>
+                                        image->cluster_bits)) {
+        result = -EINVAL;
+    }
+    return result;
+}
+
+static int32_t
+open_for_writing(struct image *image)
+{
+    uint8_t none[8] = {0};
+    int32_t result = find_end(image);
+
+    if (result != 0) {
+        bp_warn(&image->services, "the image's reference counts are damaged: opening it read-only");
+        image->readonly = 1;
+        return 0;
+    }
+    result = image_make_room(image, image->size);
+    if (result == 0 && image->header.version >= 3 && image->header.autoclear != 0) {
+        /* Bitmaps and the like do not follow our changes: say so, as the format wants it. */
+        result = sync_header(image, HEADER_AT_AUTOCLEAR, none, sizeof(none));
+        image->header.autoclear = 0;
+    }
+    return result == 0 ? 0 : refuse(image, result, "it cannot be prepared for writing");
+}
+
+/* --- memory ------------------------------------------------------------------------------------
+ */
+
+static int32_t
+make_buffers(struct image *image)
+{
+    const struct bp_services *services = &image->services;
+    uint64_t each = (3 * image->cluster_size + 2 * BP_BLOCK_SECTOR + 4095) & ~UINT64_C(4095);
+    uint64_t count = BUFFERS_BYTES / each, i;
+    void *memory;
+    int32_t result;
+
+    count = count < 2 ? 2 : count > MAX_BUFFERS ? MAX_BUFFERS : count;
+    result = services->memory->arena_alloc(services->instance, ARENA_BUFFERS, count * each, 4096,
+                                           &memory);
+    for (i = 0; i < count && result == 0; i++) {
+        image->buffers[i] = (uint8_t *)memory + i * each;
+    }
+    image->buffer_count = (uint32_t)count;
+    if (result == 0) {
+        result =
+            services->memory->arena_alloc(services->instance, ARENA_BOUNCE,
+                                          2 * image->cluster_size + BP_BLOCK_SECTOR, 4096, &memory);
+    }
+    if (result == 0) {
+        image->zeroes = memory;
+        image->bounce = image->zeroes + image->cluster_size;
+        image->sector = image->bounce + image->cluster_size;
+    }
+    return result;
+}
+
+static int32_t
+make_memory(struct image *image)
+{
+    uint64_t bytes = bp_option_u64(&image->services, image->options, "cache", 0);
+    uint64_t count = (bytes != 0 ? bytes : DEFAULT_CACHE) >> image->cluster_bits;
+    int32_t result;
+
+    count = count < image->l1_size ? count : image->l1_size;
+    count = count > LEAST_TABLES ? count : LEAST_TABLES;
+    count = count < MOST_TABLES ? count : MOST_TABLES;
+    result = cache_init(image, &image->tables, (uint32_t)count, ARENA_TABLES);
+    if (result == 0) {
+        result = cache_init(image, &image->refs, REF_TABLES, ARENA_REFS);
+    }
+    if (result == 0) {
+        result = make_buffers(image);
+    }
+    if (result == 0) {
+        result = packed_init(image);
+    }
+    return result == 0
+               ? 0
+               : refuse(image, result,
+                        result == -EOPNOTSUPP ? "it is compressed by zstd, which this build "
+                                                "cannot read"
+                                              : "no memory");
+}
+
+static void
+make_lists(struct image *image)
+{
+    waiting_init(&image->cache_waiting);
+    waiting_init(&image->buffer_waiting);
+    waiting_init(&image->supply_waiting);
+    waiting_init(&image->sync_waiting);
+    waiting_init(&image->sync_next);
+    waiting_init(&image->held);
+    waiting_init(&image->allocation_waiting);
+    image->count_request.image = image;
+    image->sync_request.image = image;
+}
+
+static int32_t
+read_all(struct image *image, uint32_t file_is_readonly)
+{
+    const char *snapshot = bp_option_str(&image->services, image->options, "snapshot", NULL);
+    int32_t result = read_header(image);
+
+    if (result == 0) {
+        result = check_backing(image);
+    }
+    if (result == 0 && snapshot != NULL) {
+        result = use_snapshot(image, snapshot);
+    }
+    if (result != 0) {
+        return result;
+    }
+    choose_readonly(image, file_is_readonly);
+    result = read_table(image, image->header.l1_offset, image->l1_size, &image->l1);
+    image->reftable_size = (uint64_t)image->header.reftable_clusters << image->cluster_bits >> 3;
+    if (result == 0) {
+        result = read_table(image, image->header.reftable_offset, image->reftable_size,
+                            &image->reftable);
+    }
+    if (result == 0) {
+        result = make_memory(image);
+    }
+    return result == 0 && !image->readonly ? open_for_writing(image) : result;
+}
+
+int32_t
+image_open(struct image *image)
+{
+    struct bp_block_info info = {.size = sizeof(info)};
+    int32_t result = image->stack.below[SLOT_FILE]->info(image->stack.below_self[SLOT_FILE], &info);
+
+    if (result != 0) {
+        return refuse(image, result, "there is nothing in the file below");
+    }
+    make_lists(image);
+    image->file_size = info.capacity;
+    image->most = info.max_transfer < SYNC_BYTES ? info.max_transfer : SYNC_BYTES;
+    image->stack.slots = image->stack.below[SLOT_BACKING] != NULL ? 2 : 1;
+    result = sync_begin(image);
+    if (result != 0) {
+        return refuse(image, result, "the file below cannot be read");
+    }
+    result = read_all(image, info.flags & BP_BLOCK_READONLY);
+    sync_end(image);
+    if (result == 0 && image->readonly) {
+        image->next = UINT64_MAX >> image->cluster_bits;
+    }
+    image->is_open = result == 0;
+    return result;
+}
+
+/* --- the end -----------------------------------------------------------------------------------
+ */
+
+static void
+flush_completed(void *opaque, const struct bp_block_completion *completions, uint32_t count)
+{
+    *(int32_t *)opaque = completions[count - 1].status;
+}
+
+/* A checkpoint, through a queue of our own. */
+int32_t
+image_flush(struct image *image)
+{
+    static const struct bp_block_client client = {.size = sizeof(client),
+                                                  .complete = flush_completed};
+    const struct bp_services *services = &image->services;
+    struct bp_block_request request = {.user = 1, .op = BP_BLOCK_FLUSH};
+    int32_t status = -EIO, result;
+    struct bp_block_queue_args args = {
+        .size = sizeof(args), .depth = 1, .client = &client, .opaque = &status};
+    void *queue;
+
+    args.loop = services->loop->home(services->instance);
+    result = bp_block_stack_open(&image->stack, &args, &queue);
+    if (result != 0) {
+        return result;
+    }
+    result = bp_block_stack_submit(&image->stack, queue, &request, 1);
+    bp_block_stack_drain(&image->stack, queue);
+    bp_block_stack_close(&image->stack, queue);
+    return result == 1 ? status : -EIO;
+}
+
+/* Gives back what was counted and not used. */
+static int32_t
+give_back(struct image *image)
+{
+    int32_t result = 0;
+
+    image->closing = 1;
+    do {
+        while (image->supply_end > image->supply && image->free_count < MAX_FREES / 2) {
+            free_cluster(image, --image->supply_end, 1);
+        }
+        while (image->recycled_count > 0 && image->free_count < MAX_FREES) {
+            free_cluster(image, image->recycled[--image->recycled_count], 1);
+        }
+        result = image_flush(image);
+    } while (result == 0 && (image->supply_end > image->supply || image->recycled_count > 0));
+    return result;
+}
+
+void
+image_close(struct image *image)
+{
+    uint64_t end, supply_end = image->supply_end;
+    int32_t result;
+
+    if (!image->is_open) {
+        return;
+    }
+    image->is_open = 0;
+    if (image->readonly || image->broken) {
+        return;
+    }
+    result = give_back(image);
+    if (result != 0) {
+        bp_error(&image->services, "cannot write the image's tables: %s", strerror(-result));
+        return;
+    }
+    end = supply_end == image->next ? image->supply : image->next;
+    if (BP_HAS(image->stack.below[SLOT_FILE], resize) &&
+        end << image->cluster_bits < image->file_size) {
+        result = image->stack.below[SLOT_FILE]->resize(image->stack.below_self[SLOT_FILE],
+                                                       end << image->cluster_bits);
+    }
+    if (result != 0) {
+        bp_info(&image->services, "the file keeps its length: %s", strerror(-result));
+    }
+}
+
+void
+image_free(struct image *image)
+{
+    packed_done(image);
+    cache_done(&image->tables);
+    cache_done(&image->refs);
+    free(image->l1);
+    free(image->reftable);
+    image->l1 = NULL;
+    image->reftable = NULL;
+}

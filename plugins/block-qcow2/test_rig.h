@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* For tests: a real file as a block backend, and a qcow2 image on it. */
+#ifndef BLOCK_QCOW2_RIG_H
+#define BLOCK_QCOW2_RIG_H
+
+#include "image.h"
+
+#include <backplane/testhost.h>
+
+struct file_queue;
+
+struct file_disk {
+    struct bp_block_ops ops;
+    struct bp_instance *user; /* whose loop delivers */
+    struct image *image;
+    int fd;
+    uint32_t readonly;
+    struct file_queue *closed;
+};
+
+struct rig {
+    struct th_host *th;
+    struct bp_instance *qcow2;
+    const struct bp_block_ops *ops;
+    struct th_queue *queue;
+    struct file_disk file;
+    struct th_block *backing;
+};
+
+/* Opens an image; backing: NULL or the raw contents of its backing disk. Returns 0 or what
+ * realize() said; then only rig_close() is allowed. */
+int32_t rig_open(struct rig *rig, const char *path, const char *options, const char *backing);
+/* Closes it in order. */
+void rig_close(struct rig *rig);
+
+#endif
