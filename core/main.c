@@ -22,6 +22,7 @@ static const Command commands[] = {
     {"check", cmd_check, "FILE", "explain what is wrong with a description, start nothing"},
     {"show", cmd_show, "FILE", "print the resolved machine: defaults, addresses"},
     {"plugins", cmd_plugins, "[NAME|PATH]", "list the plugins, or print one's manifest"},
+    {"ctl", cmd_ctl, "SOCKET COMMAND", "send a command to a machine that runs"},
     {"sdk", cmd_sdk, "new|check", "begin a plugin from a template, check one that was built"},
 };
 

@@ -101,6 +101,7 @@ Region *pci_function_map_bar(PciFunction *function, unsigned bar, uint64_t offse
 void pci_function_unmap_bar(PciFunction *function, Region *region);
 /* Where the guest put a BAR, or UINT64_MAX when it is not decoded now. [any] */
 uint64_t pci_function_bar_address(const PciFunction *function, unsigned bar);
+uint64_t pci_function_bar_size(const PciFunction *function, unsigned bar); /* 0: there is none */
 
 /* MSI-X: vectors 1..2048, table and pending bits at the given offsets of a BAR the function
  * declared. MSI: vectors 1, 2, 4 .. 32. -EINVAL on nonsense, -ENOSPC. [control] */

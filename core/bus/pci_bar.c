@@ -312,6 +312,12 @@ pci_function_unmap_bar(PciFunction *function, Region *region)
 }
 
 uint64_t
+pci_function_bar_size(const PciFunction *function, unsigned bar)
+{
+    return bar < PCI_REGIONS ? function->bars[bar].args.size : 0;
+}
+
+uint64_t
 pci_function_bar_address(const PciFunction *function, unsigned bar)
 {
     return bar < PCI_REGIONS ? atomic_load(&function->bars[bar].address) : PCI_NOT_DECODED;

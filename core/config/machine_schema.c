@@ -80,6 +80,9 @@ static const struct bp_prop smbios_props[] = {
     {.name = NULL},
 };
 
+static const struct bp_prop control_user_prop = {
+    .name = "user", .type = BP_PROP_STRING, .min = 1, .max = 64, .help = "a user"};
+
 const struct bp_prop machine_props[] = {
     {.name = "name",
      .type = BP_PROP_STRING,
@@ -139,6 +142,10 @@ const struct bp_prop machine_props[] = {
      .type = BP_PROP_PATH,
      .def = "",
      .help = "path of the control socket (QMP); empty: none"},
+    {.name = "control_users",
+     .type = BP_PROP_LIST,
+     .children = &control_user_prop,
+     .help = "users, by name or number, that may use the control socket beside its owner"},
     {.name = "rtc", .type = BP_PROP_GROUP, .children = rtc_props, .help = "real-time clock"},
     {.name = "boot", .type = BP_PROP_GROUP, .children = boot_props, .help = "what is started"},
     {.name = "smbios",

@@ -82,7 +82,7 @@ signalled(gint fd, GIOCondition condition, gpointer opaque)
     struct signalfd_siginfo info;
 
     if (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        machine_request(opaque, MACHINE_REQUEST_QUIT, "signal", strsignal((int)info.ssi_signo));
+        machine_request(opaque, MACHINE_REQUEST_SIGNAL, "signal", strsignal((int)info.ssi_signo));
     }
     return G_SOURCE_CONTINUE;
 }

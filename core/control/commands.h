@@ -7,4 +7,5 @@ int cmd_run(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_plugins(int argc, char **argv);
+int cmd_ctl(int argc, char **argv);
 int cmd_sdk(int argc, char **argv);

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/qmp_server.h"
 
+#include "base/error.h"
 #include "control/qmp_commands.h"
 #include "control/qmp_framing.h"
 #include "control/stream.h"
 
+#include <errno.h>
+#include <pwd.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CLIENTS_MAX 64
@@ -18,6 +23,7 @@ struct QmpServer {
     Machine *machine;
     Listener *listener;
     GPtrArray *clients; /* QmpClient* */
+    GArray *users;      /* uid_t that may connect, beside ours and root's */
 };
 
 typedef struct {
@@ -257,6 +263,25 @@ client_closed(void *opaque)
     (void)g_ptr_array_remove_fast(client->server->clients, client);
 }
 
+/* Who may connect is the kernel's word about the other end, not the file's mode alone. */
+static bool
+is_welcome(const QmpServer *server, int fd)
+{
+    struct ucred peer;
+    socklen_t length = sizeof(peer);
+    guint i;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) {
+        return false;
+    }
+    for (i = 0; i < server->users->len; i++) {
+        if (g_array_index(server->users, uid_t, i) == peer.uid) {
+            return true;
+        }
+    }
+    return peer.uid == geteuid() || peer.uid == 0;
+}
+
 static void
 accepted(void *opaque, int fd)
 {
@@ -264,7 +289,7 @@ accepted(void *opaque, int fd)
     QmpServer *server = opaque;
     QmpClient *client;
 
-    if (server->clients->len >= CLIENTS_MAX) {
+    if (server->clients->len >= CLIENTS_MAX || !is_welcome(server, fd)) {
         (void)close(fd);
         return;
     }
@@ -284,6 +309,55 @@ machine_event(void *opaque, const char *who, const char *name, const char *json)
     qmp_server_event(opaque, name, json);
 }
 
+static bool
+find_user(const Node *node, uid_t *uid, GError **error)
+{
+    const char *name = node_text(node, "");
+    const struct passwd *entry = getpwnam(name);
+    guint64 number;
+
+    if (entry != NULL) {
+        *uid = entry->pw_uid;
+        return true;
+    }
+    if (g_ascii_string_to_unsigned(name, 10, 0, G_MAXUINT32 - 1, &number, NULL)) {
+        *uid = (uid_t)number;
+        return true;
+    }
+    g_set_error(error, BACKPLANE_ERROR, ERROR_CONFIG,
+                "%s:%u: machine.control_users: there is no user \"%s\"", node->file, node->line,
+                name);
+    return false;
+}
+
+static bool
+find_users(QmpServer *server, GError **error)
+{
+    const Node *list = node_child(machine_plan(server->machine)->machine, "control_users");
+    unsigned i;
+
+    for (i = 0; i < node_count(list); i++) {
+        uid_t uid;
+        if (!find_user(node_at(list, i), &uid, error)) {
+            return false;
+        }
+        g_array_append_val(server->users, uid);
+    }
+    return true;
+}
+
+/* The file lets everybody knock; is_welcome() decides. */
+static bool
+let_users_in(const QmpServer *server, const char *path, GError **error)
+{
+    if (server->users->len == 0 || chmod(path, 0666) == 0) {
+        return true;
+    }
+    g_set_error(error, BACKPLANE_ERROR, ERROR_HOST, "cannot change the mode of socket '%s': %s",
+                path, g_strerror(errno));
+    return false;
+}
+
 QmpServer *
 qmp_server_new(Machine *machine, const char *path, GError **error)
 {
@@ -291,9 +365,13 @@ qmp_server_new(Machine *machine, const char *path, GError **error)
 
     server->machine = machine;
     server->clients = g_ptr_array_new_with_free_func(client_free);
+    server->users = g_array_new(FALSE, FALSE, sizeof(uid_t));
+    if (!find_users(server, error)) {
+        return NULL;
+    }
     server->listener =
         listener_new(machine_context(machine), path, G_PRIORITY_LOW, accepted, server, error);
-    if (server->listener == NULL) {
+    if (server->listener == NULL || !let_users_in(server, path, error)) {
         return NULL;
     }
     machine_set_event_func(machine, machine_event, server);
@@ -317,6 +395,7 @@ qmp_server_free(QmpServer *server)
     }
     listener_free(server->listener);
     g_ptr_array_free(server->clients, TRUE);
+    g_array_free(server->users, TRUE);
     g_free(server);
 }
 

@@ -10,7 +10,7 @@
 
 typedef struct QmpServer QmpServer;
 
-/* Listens on a unix socket with mode 0600. */
+/* Listens on a unix socket with mode 0600; machine.control_users names others that may connect. */
 QmpServer *qmp_server_new(Machine *machine, const char *path, GError **error);
 void qmp_server_free(QmpServer *server);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(QmpServer, qmp_server_free)

@@ -314,6 +314,12 @@ vm_stats(const Vm *vm, unsigned cpu, VmStats *stats)
     stats->other_exits = atomic_load_explicit(&vcpu->other_exits, memory_order_relaxed);
 }
 
+int
+vm_cpu_thread(const Vm *vm, unsigned cpu)
+{
+    return atomic_load(&vm->vcpus[cpu].tid);
+}
+
 bool
 vcpu_init(Vcpu *vcpu, Vm *vm, unsigned index, GError **error)
 {

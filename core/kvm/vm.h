@@ -98,5 +98,7 @@ int vm_ioeventfd(Vm *vm, bool add, const VmIoeventfd *ioeventfd);
 typedef struct {
     uint64_t pio_exits, mmio_exits, halt_exits, other_exits;
 } VmStats;
+/* The thread that runs it, 0 if there is none. */
+int vm_cpu_thread(const Vm *vm, unsigned cpu);
 void vm_stats(const Vm *vm, unsigned cpu, VmStats *stats);
 uint64_t vm_tsc_khz(const Vm *vm);

@@ -283,6 +283,32 @@ machine_bus(Machine *machine)
     return &machine->services.bus;
 }
 
+PciBus *
+machine_pci(Machine *machine)
+{
+    return board_pci(machine->services.board);
+}
+
+unsigned
+machine_cpus(const Machine *machine)
+{
+    return (unsigned)node_u64(node_child(machine->plan->machine, "cpus"), 1);
+}
+
+int
+machine_cpu_thread(const Machine *machine, unsigned cpu)
+{
+    return machine->services.vm != NULL ? vm_cpu_thread(machine->services.vm, cpu) : 0;
+}
+
+void
+machine_inject_nmi(Machine *machine)
+{
+    if (machine->services.vm != NULL) {
+        vm_inject_nmi(machine->services.vm);
+    }
+}
+
 IrqLines *
 machine_irqs(Machine *machine)
 {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "bus/irq.h"
+#include "bus/pci.h"
 #include "bus/physical.h"
 #include "config/plan.h"
 #include "loop/clock.h"
@@ -27,6 +28,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Machine, machine_free)
 
 typedef enum {
     MACHINE_REQUEST_QUIT,     /* a user's command: end with status 0 */
+    MACHINE_REQUEST_SIGNAL,   /* the same, by a signal */
     MACHINE_REQUEST_STOP,     /* pause */
     MACHINE_REQUEST_IO_ERROR, /* a device pauses it: its error policy */
     MACHINE_REQUEST_RESUME,
@@ -60,6 +62,11 @@ const char *machine_status(const Machine *machine);
 const char *machine_name(const Machine *machine);
 GMainContext *machine_context(Machine *machine);
 const PhysicalBus *machine_bus(Machine *machine);
+PciBus *machine_pci(Machine *machine);
+unsigned machine_cpus(const Machine *machine);
+/* The thread that runs a vCPU; 0: none, as in the test protocol. */
+int machine_cpu_thread(const Machine *machine, unsigned cpu);
+void machine_inject_nmi(Machine *machine);
 IrqLines *machine_irqs(Machine *machine);
 VirtualClock *machine_clock(Machine *machine);
 GPtrArray *machine_loops(Machine *machine); /* Loop* */

@@ -13,11 +13,17 @@
 #define EVENTS_MAX 1024 /* queued; more than that and a guest is flooding us */
 
 static const char *const request_names[] = {
-    [MACHINE_REQUEST_QUIT] = "quit",          [MACHINE_REQUEST_STOP] = "stop",
-    [MACHINE_REQUEST_IO_ERROR] = "stop",      [MACHINE_REQUEST_RESUME] = "resume",
-    [MACHINE_REQUEST_RESET] = "reset",        [MACHINE_REQUEST_HOST_RESET] = "reset",
-    [MACHINE_REQUEST_POWEROFF] = "power off", [MACHINE_REQUEST_POWER_BUTTON] = "power button",
-    [MACHINE_REQUEST_SUSPEND] = "suspend",    [MACHINE_REQUEST_WAKE] = "wake",
+    [MACHINE_REQUEST_QUIT] = "quit",
+    [MACHINE_REQUEST_STOP] = "stop",
+    [MACHINE_REQUEST_SIGNAL] = "quit",
+    [MACHINE_REQUEST_IO_ERROR] = "stop",
+    [MACHINE_REQUEST_RESUME] = "resume",
+    [MACHINE_REQUEST_RESET] = "reset",
+    [MACHINE_REQUEST_HOST_RESET] = "reset",
+    [MACHINE_REQUEST_POWEROFF] = "power off",
+    [MACHINE_REQUEST_POWER_BUTTON] = "power button",
+    [MACHINE_REQUEST_SUSPEND] = "suspend",
+    [MACHINE_REQUEST_WAKE] = "wake",
     [MACHINE_REQUEST_FAIL] = "failure",
 };
 
@@ -110,6 +116,11 @@ serve_request(Machine *machine, MachineRequest request)
     case MACHINE_REQUEST_QUIT:
         machine_emit(machine, "machine", "SHUTDOWN",
                      "{\"guest\": false, \"reason\": \"host-qmp-quit\"}");
+        machine_end(machine, 0);
+        break;
+    case MACHINE_REQUEST_SIGNAL:
+        machine_emit(machine, "machine", "SHUTDOWN",
+                     "{\"guest\": false, \"reason\": \"host-signal\"}");
         machine_end(machine, 0);
         break;
     case MACHINE_REQUEST_POWEROFF:

@@ -71,6 +71,12 @@ free_boot_unit(void *value)
 }
 
 static void
+free_node(void *value)
+{
+    node_free(value);
+}
+
+static void
 free_peer(void *value)
 {
     peer_free(value);
@@ -105,6 +111,8 @@ instance_alloc(Services *services, PlanInstance *plan, const struct bp_class *cl
     id_table_init(&instance->dma_channels);
     instance->peers = g_ptr_array_new_with_free_func(free_peer);
     instance->drives = g_ptr_array_new_with_free_func(g_free);
+    instance->first_values = g_ptr_array_new_with_free_func(free_node);
+    instance->set_values = g_hash_table_new(NULL, NULL);
     instance->boot_units = g_array_new(FALSE, TRUE, sizeof(BootUnit));
     g_array_set_clear_func(instance->boot_units, free_boot_unit);
     return instance;
@@ -176,6 +184,8 @@ instance_free(Instance *instance)
     g_ptr_array_free(instance->peers, TRUE);
     g_ptr_array_free(instance->drives, TRUE);
     g_array_free(instance->boot_units, TRUE);
+    g_ptr_array_free(instance->first_values, TRUE);
+    g_hash_table_destroy(instance->set_values);
     g_free(instance->failure);
     g_mutex_clear(&instance->lock);
     g_free(instance);

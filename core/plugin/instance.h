@@ -54,6 +54,8 @@ struct bp_instance {
     GPtrArray *peers;   /* Peer*, one for each slot use */
     GPtrArray *drives;  /* char*: what operators call the drives of media; fixed after realize */
     GArray *boot_units; /* BootUnit */
+    GPtrArray *first_values; /* Node*: options of create() that were replaced; see instance_set() */
+    GHashTable *set_values;  /* set of Node*: those that replaced them */
 };
 
 /* Creates, not yet attached or realized. The error has file and line of the option at fault. */
@@ -73,6 +75,9 @@ void instance_detach(Instance *instance, unsigned slot, unsigned use);
 void instance_detach_all(Instance *instance);
 /* What is attached there, or NULL. */
 Instance *instance_backend_at(const Instance *instance, unsigned slot, unsigned use);
+const void *instance_peer_at(const Instance *instance, unsigned slot, unsigned use); /* Peer* */
+/* Changes an option that has BP_PROP_RUNTIME. value: named by it; taken over. */
+bool instance_set(Instance *instance, Node *value, GError **error);
 /* 0: at rest; BP_LIFE_PENDING: services.quiesced tells later; negative: it cannot. */
 int32_t instance_quiesce(Instance *instance, uint64_t deadline_ns);
 void instance_resume(Instance *instance);

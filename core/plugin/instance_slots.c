@@ -19,6 +19,12 @@ find_peer(const Instance *instance, unsigned slot, unsigned use)
     return NULL;
 }
 
+const void *
+instance_peer_at(const Instance *instance, unsigned slot, unsigned use)
+{
+    return find_peer(instance, slot, use);
+}
+
 Instance *
 instance_backend_at(const Instance *instance, unsigned slot, unsigned use)
 {

@@ -36,7 +36,7 @@ copy_table(Peer *peer, const void *given)
             return false;
         }
         peer->table = ops;
-        if (peer->consumer->loop_lock != NULL) {
+        if (peer->consumer->loop_lock != NULL || peer->consumer->plan->is_device) {
             peer_block_shim(&peer->shim, peer->consumer, ops, peer->self);
         }
     } else if (strcmp(peer->interface_id, BP_CHAR_ID) == 0) {
@@ -167,4 +167,14 @@ Instance *
 peer_backend(const Peer *peer)
 {
     return peer->backend;
+}
+
+bool
+peer_block_stats(const Peer *peer, PeerBlockStats *stats)
+{
+    if (peer->shim.self == NULL || strcmp(peer->interface_id, BP_BLOCK_ID) != 0) {
+        return false;
+    }
+    peer_block_shim_stats(&peer->shim, stats);
+    return true;
 }

@@ -6,6 +6,8 @@
 
 #include "plugin/instance.h"
 
+#define PEER_BLOCK_OPS 6u /* BP_BLOCK_READ .. BP_BLOCK_WRITE_ZEROES, and 0 */
+
 typedef struct Peer Peer;
 
 /* slot, use: where it is attached in the consumer. */
@@ -19,6 +21,15 @@ bool peer_is_attached(const Peer *peer);
 void peer_set_attached(Peer *peer, bool attached);
 Instance *peer_backend(const Peer *peer);
 
+/* What went through since it was attached. */
+typedef struct {
+    uint64_t operations[PEER_BLOCK_OPS]; /* by BP_BLOCK_READ ...; 0: others */
+    uint64_t bytes[PEER_BLOCK_OPS];
+    uint64_t completed, failed;
+} PeerBlockStats;
+/* False: nothing is counted there. [control] */
+bool peer_block_stats(const Peer *peer, PeerBlockStats *stats);
+
 /* Shims; each owns what it made. The returned table's functions take the shim as self. */
 typedef struct {
     const void *table;
@@ -27,6 +38,7 @@ typedef struct {
 } PeerShim;
 void peer_block_shim(PeerShim *shim, Instance *consumer, const struct bp_block_ops *below,
                      void *below_self);
+void peer_block_shim_stats(const PeerShim *shim, PeerBlockStats *stats);
 void peer_char_shim(PeerShim *shim, Instance *consumer, const struct bp_char_ops *below,
                     void *below_self);
 /* Whether a backend's table has every function that is not optional. */

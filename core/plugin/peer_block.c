@@ -1,42 +1,128 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bp.block/1 for a SERIAL consumer: completions and events come under the consumer's lock, and
- * drain() lets go of that lock while it waits for them. */
+/* bp.block/1 for a device: what goes through is counted. For a SERIAL one completions and events
+ * come under its lock, and drain() lets go of that lock while it waits for them.
+ *
+ * Each counter has one writer: submit() calls for a queue never overlap, completions come from the
+ * queue's loop. So counting is a load and a store; whoever asks adds up the queues. */
 #include "base/device_call.h"
 #include "plugin/args.h"
 #include "plugin/peer.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
 typedef struct {
     struct bp_block_ops ops; /* the consumer's table */
     const struct bp_block_ops *below;
     void *below_self;
     Instance *consumer;
+    GPtrArray *queues;     /* BlockQueue*, open now; [control] */
+    PeerBlockStats closed; /* of those that were closed */
 } BlockShim;
+
+typedef struct {
+    _Atomic uint64_t operations[PEER_BLOCK_OPS], bytes[PEER_BLOCK_OPS]; /* by submit() */
+    _Atomic uint64_t completed, failed;                                 /* by complete() */
+} BlockCounters;
 
 typedef struct {
     BlockShim *shim;
     void *below;
     struct bp_block_client client;
     void *opaque;
+    BlockCounters counters;
 } BlockQueue;
+
+static void
+count(_Atomic uint64_t *counter, uint64_t amount)
+{
+    uint64_t old = atomic_load_explicit(counter, memory_order_relaxed);
+
+    atomic_store_explicit(counter, old + amount, memory_order_relaxed);
+}
+
+static uint64_t
+counted(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void
+add_counters(PeerBlockStats *stats, const BlockCounters *counters)
+{
+    unsigned i;
+
+    for (i = 0; i < PEER_BLOCK_OPS; i++) {
+        stats->operations[i] += counted(&counters->operations[i]);
+        stats->bytes[i] += counted(&counters->bytes[i]);
+    }
+    stats->completed += counted(&counters->completed);
+    stats->failed += counted(&counters->failed);
+}
+
+void
+peer_block_shim_stats(const PeerShim *given, PeerBlockStats *stats)
+{
+    const BlockShim *shim = given->self;
+    guint i;
+
+    *stats = shim->closed;
+    for (i = 0; i < shim->queues->len; i++) {
+        const BlockQueue *queue = shim->queues->pdata[i];
+        add_counters(stats, &queue->counters);
+    }
+}
 
 /* The thread is a loop's and inside no device, or inside this one in drain(), which has let go. */
 static void
 enter(Instance *consumer, DeviceCall *call)
 {
-    device_call_enter_always(call, consumer->loop_lock);
+    if (consumer->loop_lock != NULL) {
+        device_call_enter_always(call, consumer->loop_lock);
+    }
 }
 
 static void
-queue_complete(void *opaque, const struct bp_block_completion *completions, uint32_t count)
+leave(Instance *consumer, DeviceCall *call)
+{
+    if (consumer->loop_lock != NULL) {
+        device_call_leave(call);
+    }
+}
+
+static void
+let_go(Instance *consumer)
+{
+    if (consumer->loop_lock != NULL) {
+        g_mutex_unlock(consumer->loop_lock);
+    }
+}
+
+static void
+take_again(Instance *consumer)
+{
+    if (consumer->loop_lock != NULL) {
+        g_mutex_lock(consumer->loop_lock);
+    }
+}
+
+static void
+queue_complete(void *opaque, const struct bp_block_completion *completions, uint32_t number)
 {
     BlockQueue *queue = opaque;
+    uint32_t i, failed = 0;
     DeviceCall call;
 
+    for (i = 0; i < number; i++) {
+        failed += completions[i].status < 0;
+    }
+    count(&queue->counters.completed, number);
+    if (failed != 0) {
+        count(&queue->counters.failed, failed);
+    }
     enter(queue->shim->consumer, &call);
-    queue->client.complete(queue->opaque, completions, count);
-    device_call_leave(&call);
+    queue->client.complete(queue->opaque, completions, number);
+    leave(queue->shim->consumer, &call);
 }
 
 static void
@@ -47,7 +133,7 @@ queue_event(void *opaque, uint32_t event)
 
     enter(queue->shim->consumer, &call);
     queue->client.event(queue->opaque, event);
-    device_call_leave(&call);
+    leave(queue->shim->consumer, &call);
 }
 
 static int32_t
@@ -88,6 +174,7 @@ shim_queue_open(void *self, const struct bp_block_queue_args *given, void **queu
         g_free(queue);
         return result;
     }
+    g_ptr_array_add(shim->queues, queue);
     *queue_out = queue;
     return 0;
 }
@@ -99,30 +186,39 @@ shim_drain(void *self, void *opaque)
     const BlockShim *shim = self;
     const BlockQueue *queue = opaque;
 
-    g_mutex_unlock(shim->consumer->loop_lock);
+    let_go(shim->consumer);
     shim->below->drain(shim->below_self, queue->below);
-    g_mutex_lock(shim->consumer->loop_lock);
+    take_again(shim->consumer);
 }
 
 static void
 shim_queue_close(void *self, void *opaque)
 {
-    const BlockShim *shim = self;
+    BlockShim *shim = self;
     BlockQueue *queue = opaque;
 
-    g_mutex_unlock(shim->consumer->loop_lock);
+    let_go(shim->consumer);
     shim->below->queue_close(shim->below_self, queue->below);
-    g_mutex_lock(shim->consumer->loop_lock);
+    take_again(shim->consumer);
+    add_counters(&shim->closed, &queue->counters);
+    (void)g_ptr_array_remove_fast(shim->queues, queue);
     g_free(queue);
 }
 
 static int32_t
-shim_submit(void *self, void *opaque, const struct bp_block_request *requests, uint32_t count)
+shim_submit(void *self, void *opaque, const struct bp_block_request *requests, uint32_t number)
 {
     const BlockShim *shim = self;
-    const BlockQueue *queue = opaque;
+    BlockQueue *queue = opaque;
+    int32_t taken = shim->below->submit(shim->below_self, queue->below, requests, number);
+    int32_t i;
 
-    return shim->below->submit(shim->below_self, queue->below, requests, count);
+    for (i = 0; i < taken; i++) {
+        uint32_t op = requests[i].op < PEER_BLOCK_OPS ? requests[i].op : 0;
+        count(&queue->counters.operations[op], 1);
+        count(&queue->counters.bytes[op], requests[i].length);
+    }
+    return taken;
 }
 
 static void
@@ -142,6 +238,15 @@ shim_resize(void *self, uint64_t capacity)
     return shim->below->resize(shim->below_self, capacity);
 }
 
+static void
+free_shim(gpointer data)
+{
+    BlockShim *shim = data;
+
+    g_ptr_array_free(shim->queues, TRUE);
+    g_free(shim);
+}
+
 void
 peer_block_shim(PeerShim *out, Instance *consumer, const struct bp_block_ops *below,
                 void *below_self)
@@ -149,6 +254,7 @@ peer_block_shim(PeerShim *out, Instance *consumer, const struct bp_block_ops *be
     BlockShim *shim = g_new0(BlockShim, 1);
 
     shim->consumer = consumer;
+    shim->queues = g_ptr_array_new();
     shim->below = below;
     shim->below_self = below_self;
     shim->ops = (struct bp_block_ops){
@@ -163,5 +269,5 @@ peer_block_shim(PeerShim *out, Instance *consumer, const struct bp_block_ops *be
     };
     out->table = &shim->ops;
     out->self = shim;
-    out->free_self = g_free;
+    out->free_self = free_shim;
 }

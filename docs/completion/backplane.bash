@@ -12,13 +12,39 @@ _backplane_options()
     "$1" "$2" --help 2>/dev/null | grep -oE -- '^  .*--[a-z-]+=?' | grep -oE -- '--[a-z-]+=?' | sort -u
 }
 
+# The socket, the command, then the keys of its arguments.
+_backplane_ctl()
+{
+    local word position=0 name=
+    for word in "${COMP_WORDS[@]:2:COMP_CWORD-2}"; do
+        [[ $word == -* ]] && continue
+        position=$((position + 1))
+        ((position == 2)) && name=$word
+    done
+    case $position in
+    0)
+        mapfile -t COMPREPLY < <(compgen -f -- "$2")
+        compopt -o filenames
+        ;;
+    1)
+        mapfile -t COMPREPLY < <(compgen -W "$("$1" ctl --commands | awk '/^[a-z]/ { print $1 }')" -- "$2")
+        ;;
+    *)
+        mapfile -t COMPREPLY < <(compgen -W "$("$1" ctl --commands | awk -v name="$name" '
+            found { for (i = 1; i <= NF; i++) if (sub(/:.*/, "=", $i)) print $i; exit }
+            $1 == name { found = 1 }')" -- "$2")
+        compopt -o nospace
+        ;;
+    esac
+}
+
 _backplane()
 {
     local program=${COMP_WORDS[0]} current=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]}
 
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "run check show plugins sdk --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "run check show plugins ctl sdk --help --version" -- "$current")
         return
     fi
     if [[ $current == -* ]]; then
@@ -34,6 +60,9 @@ _backplane()
     run | check | show)
         mapfile -t COMPREPLY < <(compgen -f -X '!*.cfg' -- "$current"; compgen -d -- "$current")
         compopt -o filenames
+        ;;
+    ctl)
+        _backplane_ctl "$program" "$current"
         ;;
     sdk)
         if ((COMP_CWORD == 2)); then

@@ -1,0 +1,321 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The control socket: what it tells, what it does with bad input, and who may talk to it."""
+
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from backplane import PROGRAM, check, run_tests  # noqa: E402
+from registers import Qmp, TestMachine, equal  # noqa: E402
+
+CONFIG = """
+machine = { name = "odd \\"name\\""; memory = "16M"; cpus = 2; %s };
+backends = { disk = { plugin = "block-ram"; size = "1M"; };
+             slow = { plugin = "filter-throttle"; below = "disk"; };
+             tty = { plugin = "char-file"; path = "/dev/null"; }; };
+devices = { com1 = { plugin = "serial"; backend = "tty"; };
+            ide0 = { plugin = "ide"; drives = ( { channel = 0; unit = 0; disk = "slow"; } ); }; };
+"""
+
+
+class Machine(TestMachine):
+    def __init__(self, directory, options=""):
+        self.control = os.path.join(directory, "control")
+        super().__init__(CONFIG % options, directory, "--control", self.control)
+        self.qmp = Qmp(self.control)
+
+    def __exit__(self, *arguments):
+        self.qmp.__exit__()
+        super().__exit__(*arguments)
+
+    def connect(self):
+        """A connection past its greeting, without negotiation."""
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(30)
+        client.connect(self.control)
+        file = client.makefile("r", encoding="utf-8")
+        check("QMP" in json.loads(file.readline()), "no greeting")
+        return client, file
+
+
+def test_the_commands_answer(directory):
+    with Machine(directory) as m:
+        names = [entry["name"] for entry in m.qmp.ask("query-commands")]
+        equal(names, sorted(names), "commands are in order")
+        equal(m.qmp.ask("query-name"), {"name": 'odd "name"'}, "name")
+        cpus = m.qmp.ask("query-cpus-fast")
+        equal([(cpu["cpu-index"], cpu["target"]) for cpu in cpus], [(0, "x86_64"), (1, "x86_64")], "cpus")
+        devices = m.qmp.ask("query-pci")[0]["devices"]
+        ide = next(entry for entry in devices if entry["class_info"]["class"] == 0x101)
+        equal(ide["qdev_id"], "ide0", "name of the controller")
+        equal((ide["regions"][0]["bar"], ide["regions"][0]["size"], ide["regions"][0]["type"],
+               ide["regions"][0]["address"]), (4, 16, "io", -1), "its BAR 4, not placed yet")
+        chars = m.qmp.ask("query-chardev")
+        equal([(c["label"], c["filename"], c["frontend-open"]) for c in chars], [("tty", "/dev/null", True)],
+              "chardev")
+        equal(m.qmp.ask("query-machines")[0]["name"], "pc", "machines")
+        types = {entry["name"]: entry["parent"] for entry in m.qmp.ask("qom-list-types")}
+        equal((types["ide"], types["block-ram"]), ("device", "backend"), "types")
+        check("block-ram" not in [entry["name"] for entry in m.qmp.ask("qom-list-types", implements="device")],
+              "only devices")
+        options = {entry["name"]: entry for entry in m.qmp.ask("device-list-properties", typename="block-ram")}
+        equal(options["size"]["type"], "size", "an option")
+        m.qmp.fails("Device 'nope' not found", "device-list-properties", "DeviceNotFound", typename="nope")
+        m.qmp.fails("no console", "screendump", filename="/tmp/x")
+        m.qmp.ask("inject-nmi")
+
+
+def test_human_monitor_command(directory):
+    with Machine(directory) as m:
+        def say(line):
+            return m.qmp.ask("human-monitor-command", command__line=line)
+        equal(say("info status"), "VM status: running\r\n", "status")
+        m.qmp.ask("stop")
+        equal(say(" info status"), "VM status: paused\r\n", "status")
+        check(" (slow): slow (filter-throttle)\r\n" in say("info block"), say("info block"))
+        check("  Bus  0, device   0, function 0:\r\n    Host bridge: PCI device 8086:1237\r\n" in say("info pci"),
+              say("info pci"))
+        check('dev: ide, id "ide0"\r\n' in say("info qtree"), say("info qtree"))
+        equal(say("info foo"), "unknown command: 'info foo'\r\n", "unknown")
+
+
+def test_pmemsave(directory):
+    path = os.path.join(directory, "memory")
+    with Machine(directory) as m:
+        m.write(0x1ffffe, b"abcd")
+        m.qmp.ask("pmemsave", val=0x1ffff0, size=1 << 20, filename=path)
+        with open(path, "rb") as file:
+            data = file.read()
+        equal((len(data), data[14:18]), (1 << 20, b"abcd"), "what was saved")
+        equal(stat.S_IMODE(os.stat(path).st_mode), 0o600, "mode")
+        m.qmp.fails("no RAM there", "pmemsave", val=15 << 20, size=2 << 20, filename=path)
+        m.qmp.fails("must not be negative", "pmemsave", val=-1, size=1, filename=path)
+        m.qmp.fails("Could not open '/nowhere/x': No such file", "pmemsave", val=0, size=1, filename="/nowhere/x")
+        os.mkfifo(path + ".pipe")
+        m.qmp.fails("Could not open", "pmemsave", val=0, size=1, filename=path + ".pipe")
+
+
+def test_statistics_and_limits(directory):
+    limits = {"bps": 0, "bps_rd": 0, "bps_wr": 0, "iops": 0, "iops_rd": 0, "iops_wr": 0}
+    with Machine(directory) as m:
+        def stats():
+            entry = m.qmp.ask("query-blockstats")[0]
+            equal((entry["device"][:4], entry["node-name"]), ("ide0", "slow"), "whose")
+            return entry["stats"]
+
+        def read_sector():
+            m.outb(0x1f2, 1)
+            for port, value in ((0x1f3, 0), (0x1f4, 0), (0x1f5, 0), (0x1f6, 0xe0), (0x1f7, 0x20)):
+                m.outb(port, value)
+        before = stats()
+        read_sector()
+        m.wait_until(lambda: m.inb(0x1f7) & 0x88 == 0x08, "data")
+        after = stats()
+        equal(after["rd_operations"] - before["rd_operations"], 1, "reads")
+        equal(after["rd_bytes"] - before["rd_bytes"], 512, "bytes read")
+        equal((after["wr_operations"], after["failed_operations"]), (0, 0), "nothing else")
+        for _ in range(256):
+            m.inw(0x1f0)
+        m.qmp.ask("block_set_io_throttle", id="ide0", **dict(limits, iops=1))
+        for _ in range(2):
+            read_sector()
+            m.step(1)
+            busy = m.inb(0x1f7) & 0x80 != 0
+            if busy:
+                m.step(2000000000)
+            m.wait_until(lambda: m.inb(0x1f7) & 0x88 == 0x08, "data")
+            for _ in range(256):
+                m.inw(0x1f0)
+        check(busy, "the second of two reads waits for its turn")
+        m.qmp.fails("Parameter 'iops_wr' is missing", "block_set_io_throttle", id="ide0", bps=0, bps_rd=0,
+                    bps_wr=0, iops=0, iops_rd=0)
+        m.qmp.fails("iops", "block_set_io_throttle", id="ide0", **dict(limits, iops=-1))
+
+
+def test_ids_and_several_clients(directory):
+    with Machine(directory) as m:
+        client, file = m.connect()
+        client.sendall(b'{"execute":"query-name"}\n{"execute":"qmp_capabilities","id":{"a":[1,null]}}'
+                       b'{"execute":"qmp_capabilities","id":"x"}')
+        equal(json.loads(file.readline())["error"]["class"], "CommandNotFound", "before the negotiation")
+        equal(json.loads(file.readline()), {"return": {}, "id": {"a": [1, None]}}, "an id of any kind")
+        equal(json.loads(file.readline())["error"]["class"], "CommandNotFound", "a second negotiation")
+        m.qmp.ask("stop")
+        event = json.loads(file.readline())
+        equal(event["event"], "STOP", "every client hears events")
+        check(0 <= event["timestamp"]["microseconds"] < 1000000 and event["timestamp"]["seconds"] > 0, event)
+        file.close()
+        client.close()
+
+
+def test_bad_input_gets_an_error_and_the_machine_goes_on(directory):
+    with Machine(directory) as m:
+        for text in (b'{"execute":5}', b'{}', b'{"execute":"stop","arguments":[]}', b'{"execute":"stop","x":1}',
+                     b'{"execute":}', b'[1]\n', b'}\n', b'nonsense\n', b'{"a":"\xff\xfe"}', b'{"a":\x00}\n}',
+                     b'{"execute":"stop" "id":1}', b'{"execute":"\\ud800"}', b'{' * 100 + b'\n',
+                     b'{"execute":"' + b'x' * 100000 + b'"}', b'{"execute":"stop","arguments":{"\\u0000":1}}'):
+            client, file = m.connect()
+            client.sendall(b'{"execute":"qmp_capabilities"}')
+            file.readline()
+            client.sendall(text)
+            check("error" in json.loads(file.readline()), text[:60])
+            file.close()
+            client.close()
+        equal(m.qmp.ask("query-status")["status"], "running", "status")
+        m.inb(0x71)
+
+
+def test_half_a_message_waits_and_ten_megabytes_are_refused(directory):
+    with Machine(directory) as m:
+        half, half_file = m.connect()
+        half.sendall(b'{"execute":"qmp_capa')
+        huge, huge_file = m.connect()
+        huge.settimeout(60)
+        try:
+            huge.sendall(b'{"execute":"' + b"y" * (10 << 20) + b'"}\n')
+            check("error" in json.loads(huge_file.readline()), "ten megabytes")
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # that is allowed, too
+        equal(m.qmp.ask("query-name")["name"], 'odd "name"', "others are served")
+        half.sendall(b'bilities"}')
+        equal(json.loads(half_file.readline()), {"return": {}}, "the other half")
+        for file in (half_file, huge_file, half, huge):
+            file.close()
+
+
+def test_a_client_that_never_reads_is_dropped(directory):
+    with Machine(directory) as m:
+        deaf, file = m.connect()
+        deaf.setblocking(False)
+        request = b'{"execute":"qmp_capabilities"}' + b'{"execute":"query-commands"}' * 2000
+        sent = 0
+        try:
+            for _ in range(2000):
+                sent += deaf.send(request)
+                m.qmp.ask("query-name")
+        except BlockingIOError:
+            pass
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        check(sent > 0, "something was sent")
+        equal(m.qmp.ask("query-status")["status"], "running", "status")
+        with open(f"/proc/{m.process.pid}/status", encoding="ascii") as status:
+            size = next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+        check(size < 400000, f"{size} KiB are held for a client that does not read")
+        file.close()
+        deaf.close()
+
+
+def test_two_hundred_clients(directory):
+    with Machine(directory) as m:
+        clients = []
+        for _ in range(200):
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(m.control)
+            client.settimeout(30)
+            clients.append(client)
+        equal(m.qmp.ask("query-name")["name"], 'odd "name"', "the first one is served")
+        served = sum(client.recv(5) == b'{"QMP' for client in clients)
+        check(0 < served < 200, f"{served} were served, the others closed")
+        for client in clients:
+            client.close()
+        m.wait_until(lambda: socket_works(m), "room for another one")
+
+
+def socket_works(machine):
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(30)
+    client.connect(machine.control)
+    works = client.recv(5) == b'{"QMP'
+    client.close()
+    return works
+
+
+def test_the_socket_is_its_owners(directory):
+    with Machine(directory) as m:
+        equal(stat.S_IMODE(os.stat(m.control).st_mode), 0o600, "mode")
+
+
+def run_as(uid, path):
+    """Whether a process of another user gets a greeting."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setuid(uid)
+            client = socket.socket(socket.AF_UNIX)
+            client.settimeout(10)
+            client.connect(path)
+            os.write(writer, b"y" if client.recv(5) == b'{"QMP' else b"n")
+        except OSError:
+            os.write(writer, b"n")
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+    answer = os.read(reader, 1)
+    os.close(reader)
+    return answer == b"y"
+
+
+def test_the_description_names_who_may_connect(directory):
+    if os.getuid() != 0:
+        return
+    os.chmod(directory, 0o755)
+    with Machine(directory, 'control_users = ["nobody", "4711"];') as m:
+        equal(run_as(65534, m.control), True, "nobody")
+        equal(run_as(4711, m.control), True, "4711")
+        equal(run_as(4712, m.control), False, "4712")
+        equal(run_as(0, m.control), True, "the owner")
+
+
+def ctl(machine, *arguments):
+    """(exit status, standard output, standard error)."""
+    result = subprocess.run([PROGRAM, "ctl", machine.control, *arguments], capture_output=True, text=True,
+                            timeout=60, check=False)
+    return result.returncode, result.stdout, result.stderr
+
+
+def test_ctl(directory):
+    with Machine(directory) as m:
+        equal(ctl(m, "query-status"), (0, "running     true\nsinglestep  false\nstatus      running\n", ""),
+              "an object")
+        status, text, _ = ctl(m, "query-chardev")
+        equal((status, text.splitlines()), (0, ["label  filename   frontend-open",
+                                                "tty    /dev/null  true"]), "a table")
+        status, text, _ = ctl(m, "--json", "query-name")
+        equal((status, json.loads(text)), (0, {"name": 'odd "name"'}), "JSON")
+        equal(ctl(m, "stop"), (0, "", ""), "nothing to say")
+        equal(ctl(m, "human-monitor-command", "command-line=info status"), (0, "VM status: paused\n\n", ""), "text")
+        equal(ctl(m, "block_resize", "node-name=disk", "size=2M"), (0, "", ""), "a size")
+        equal(m.qmp.ask("query-named-block-nodes")[0]["image"]["virtual-size"], 2 << 20, "the size")
+        equal(ctl(m, "blockdev-add", "driver=block-ram", "node-name=x", "size=1M", "readonly=true"), (0, "", ""),
+              "options of a plugin")
+        equal(ctl(m, "eject", "id=nope"), (1, "", "backplane ctl: Device 'nope' not found\n"), "an error")
+        equal(ctl(m, "ejct")[0::2], (2, "backplane ctl: there is no command \"ejct\" (did you mean \"eject\"?); "
+                                        "try: --commands\n"), "a misspelt command")
+        equal(ctl(m, "eject", "force=perhaps")[0], 2, "no boolean")
+        equal(ctl(m, "eject", "x=1")[0], 2, "no argument of that name")
+        equal(subprocess.run([PROGRAM, "ctl", m.control + ".not", "stop"], capture_output=True, check=False)
+              .returncode, 2, "nobody listens")
+
+
+def test_events_of_the_machines_life(directory):
+    with Machine(directory) as m:
+        m.qmp.ask("system_reset")
+        equal(m.qmp.event("RESET"), {"guest": False, "reason": "host-qmp-system-reset"}, "RESET")
+        m.qmp.ask("system_powerdown")
+        m.qmp.event("POWERDOWN")
+        m.outb(0xcf9, 2)
+        m.outb(0xcf9, 6)
+        equal(m.qmp.event("RESET"), {"guest": True, "reason": "guest-reset"}, "RESET")
+        m.process.terminate()
+        equal(m.qmp.event("SHUTDOWN"), {"guest": False, "reason": "host-signal"}, "SHUTDOWN")
+
+
+if __name__ == "__main__":
+    run_tests([test for name, test in sorted(globals().items()) if name.startswith("test_")])
