@@ -290,7 +290,7 @@ def test_ctl(directory):
         status, text, _ = ctl(m, "--json", "query-name")
         equal((status, json.loads(text)), (0, {"name": 'odd "name"'}), "JSON")
         equal(ctl(m, "stop"), (0, "", ""), "nothing to say")
-        equal(ctl(m, "human-monitor-command", "command-line=info status"), (0, "VM status: paused\n\n", ""), "text")
+        equal(ctl(m, "human-monitor-command", "command-line=info status"), (0, "VM status: paused\n", ""), "text")
         equal(ctl(m, "block_resize", "node-name=disk", "size=2M"), (0, "", ""), "a size")
         equal(m.qmp.ask("query-named-block-nodes")[0]["image"]["virtual-size"], 2 << 20, "the size")
         equal(ctl(m, "blockdev-add", "driver=block-ram", "node-name=x", "size=1M", "readonly=true"), (0, "", ""),
