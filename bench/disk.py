@@ -63,7 +63,7 @@ def backplane_command(driver, image, cases, directory):
 def qemu_command(driver, image, cases):
     blockdev = (f"driver=raw,node-name=disk,file.driver=file,file.filename={image},"
                 "cache.direct=on,file.aio=io_uring,file.cache.direct=on" if image else
-                f"driver=null-aio,node-name=disk,size={IMAGE_BYTES}")
+                f"driver=null-aio,node-name=disk,size={IMAGE_BYTES},read-zeroes=on")
     return ["qemu-system-x86_64", "-M", "pc", "-accel", "kvm", "-cpu", "qemu64", "-m", "128",
             "-name", "bench,debug-threads=on", "-nodefaults", "-no-user-config", "-display", "none",
             "-kernel", GUEST, "-append", cases, "-chardev", "stdio,id=out",

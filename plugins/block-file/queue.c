@@ -10,35 +10,12 @@
 
 #define BATCH 64u /* completions in one call of the client */
 
-/* A tag carries the record's index and what its mark counts, so that neither a late result nor a
- * late cancel is taken for another use's. */
-#define TAG_INDEX_BITS 12
-_Static_assert(QUEUE_MAX_DEPTH == 1u << TAG_INDEX_BITS, "a tag holds every index");
-
 struct batch {
     struct bp_block_completion completions[BATCH];
     uint32_t count;
 };
 
-static uint64_t
-make_tag(uint64_t index, uint64_t mark)
-{
-    return (mark / MARK_NEXT) << TAG_INDEX_BITS | index;
-}
-
 /* --- records --------------------------------------------------------------------------------- */
-
-/* The submitter's. */
-static struct request *
-take_record(struct queue *queue)
-{
-    uint32_t tail = atomic_load_explicit(&queue->free_tail, memory_order_acquire);
-
-    if (queue->free_head == tail) {
-        return NULL;
-    }
-    return &queue->requests[queue->free_ring[queue->free_head++ & queue->free_mask]];
-}
 
 /* The loop's. */
 static void
@@ -52,22 +29,6 @@ give_record(struct queue *queue, struct request *request)
                           memory_order_release);
     queue->free_ring[tail & queue->free_mask] = (uint16_t)(request - queue->requests);
     atomic_store_explicit(&queue->free_tail, tail + 1, memory_order_release);
-}
-
-static void
-fill_record(struct request *request, const struct bp_block_request *from)
-{
-    uint64_t mark = atomic_load_explicit(&request->mark, memory_order_relaxed);
-
-    request->op = from->op;
-    request->flags = from->flags;
-    request->offset = from->offset;
-    request->length = from->length;
-    request->iov = from->iov;
-    request->iov_count = from->iov_count;
-    request->range.held = 0;
-    atomic_store_explicit(&request->user, from->user, memory_order_relaxed);
-    atomic_store_explicit(&request->mark, mark | MARK_BUSY, memory_order_release);
 }
 
 /* --- completion: the loop's ------------------------------------------------------------------ */
@@ -139,23 +100,55 @@ judge(struct queue *queue, const struct request *request, int32_t result)
     }
 }
 
+static uint64_t
+run_length(const struct request *first)
+{
+    uint64_t length = 0;
+
+    for (; first != NULL; first = first->merged) {
+        length += first->length;
+    }
+    return length;
+}
+
+static void
+request_ended(struct queue *queue, struct request *request, int32_t result, struct batch *batch,
+              struct request_list *again)
+{
+    int32_t status;
+
+    if (request->range.held) {
+        range_drop(&queue->image->ranges, &request->range);
+    }
+    status = judge(queue, request, result);
+    if (status > 0 && !queue->abandoned) {
+        request_list_add(again, request);
+    } else {
+        complete(queue, request, status, batch);
+    }
+}
+
+/* A run that failed, or ended early, is done again piece by piece: each request gets a status that
+ * is its own. */
 static void
 ring_ended(struct queue *queue, const struct ring_result *result, struct batch *batch,
            struct request_list *again)
 {
     struct request *request = &queue->requests[result->tag & ((1u << TAG_INDEX_BITS) - 1)];
-    int32_t status;
+    uint32_t whole;
 
     /* The release is fill_record's: the kernel between the two orders, but does not say so in C. */
     (void)atomic_load_explicit(&request->mark, memory_order_acquire);
-    if (request->range.held) {
-        range_drop(&queue->image->ranges, &request->range);
+    if (request->merged == NULL) {
+        request_ended(queue, request, result->result, batch, again);
+        return;
     }
-    status = judge(queue, request, result->result);
-    if (status > 0 && !queue->abandoned) {
-        request_list_add(again, request);
-    } else {
-        complete(queue, request, status, batch);
+    whole = result->result >= 0 && (uint64_t)result->result == run_length(request);
+    while (request != NULL) {
+        struct request *next = request->merged;
+
+        request_ended(queue, request, whole ? (int32_t)request->length : -EAGAIN, batch, again);
+        request = next;
     }
 }
 
@@ -254,106 +247,6 @@ queue_event(struct queue *queue, uint32_t event)
     (void)eventfd_write(queue->done_fd, 1);
 }
 
-/* --- submission: the submitter's ------------------------------------------------------------- */
-
-/* Keeps order with writes to parts of the same blocks. Returns 1 if the kernel may have it now. */
-static uint32_t
-enter_range(struct request *request, struct image *image)
-{
-    return !request_range(request, image) || range_try(&image->ranges, &request->range);
-}
-
-static uint32_t
-prepare(struct queue *queue, struct request *request)
-{
-    uint64_t mark = atomic_load_explicit(&request->mark, memory_order_relaxed);
-    uint64_t tag = make_tag((uint64_t)(request - queue->requests), mark);
-
-    if (queue->ring == NULL || !enter_range(request, queue->image)) {
-        return 0;
-    }
-    if (!ring_add(queue->ring, queue->image, request, tag)) {
-        if (request->range.held) {
-            range_drop(&queue->image->ranges, &request->range);
-        }
-        return 0;
-    }
-    return 1;
-}
-
-/* What the kernel did not take, it does slower. */
-static void
-give_to_workers(struct request *const *sent, uint32_t count, struct image *image,
-                struct request_list *list)
-{
-    uint32_t i;
-
-    for (i = 0; i < count; i++) {
-        if (sent[i]->range.held) {
-            range_drop(&image->ranges, &sent[i]->range);
-        }
-        request_list_add(list, sent[i]);
-    }
-}
-
-/* Takes and sends at most BATCH requests. Returns how many. */
-static uint32_t
-submit_some(struct queue *queue, const struct bp_block_request *from, uint32_t count)
-{
-    struct request_list workers = {NULL, NULL, 0}, done = {NULL, NULL, 0};
-    struct request *sent[BATCH];
-    uint32_t taken, sent_count = 0;
-
-    for (taken = 0; taken < count && taken < BATCH; taken++) {
-        struct request *request = take_record(queue);
-        uint32_t way;
-
-        if (request == NULL) {
-            break;
-        }
-        fill_record(request, &from[taken]);
-        way = request_plan(request, queue->image);
-        if (way == REQUEST_WAY_DONE) {
-            request_list_add(&done, request);
-        } else if (way == REQUEST_WAY_KERNEL && prepare(queue, request)) {
-            sent[sent_count++] = request;
-        } else {
-            request_list_add(&workers, request);
-        }
-    }
-    atomic_fetch_add(&queue->in_flight, taken);
-    if (sent_count > 0) {
-        uint32_t left = ring_send(queue->ring);
-
-        give_to_workers(&sent[sent_count - left], left, queue->image, &workers);
-    }
-    if (workers.count > 0) {
-        pool_add(queue->pool, &workers);
-    }
-    while (done.first != NULL) {
-        struct request *request = done.first;
-
-        done.first = request->next;
-        queue_finish(request, request->status);
-    }
-    return taken;
-}
-
-int32_t
-queue_submit(struct queue *queue, const struct bp_block_request *requests, uint32_t count)
-{
-    uint32_t taken = 0, some;
-
-    if (count > queue->depth) {
-        count = queue->depth;
-    }
-    do {
-        some = submit_some(queue, requests + taken, count - taken);
-        taken += some;
-    } while (some == BATCH && taken < count);
-    return (int32_t)taken;
-}
-
 /* --- cancel and drain ------------------------------------------------------------------------ */
 
 /* *ret_mark: the mark of the use that was cancelled. */
@@ -385,7 +278,7 @@ cancel_in_flight(struct queue *queue, uint64_t user)
         }
         hits++;
         if (queue->ring != NULL && user != UINT64_MAX) {
-            ring_cancel(queue->ring, make_tag(i, mark));
+            ring_cancel(queue->ring, queue_tag(i, mark));
         }
     }
     if (hits > 0 && queue->ring != NULL && user == UINT64_MAX) {

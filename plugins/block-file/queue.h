@@ -18,6 +18,17 @@
 
 #define QUEUE_MAX_DEPTH 4096u
 
+/* A tag carries the record's index and what its mark counts, so that neither a late result nor a
+ * late cancel is taken for another use's. */
+#define TAG_INDEX_BITS 12
+_Static_assert(QUEUE_MAX_DEPTH == 1u << TAG_INDEX_BITS, "a tag holds every index");
+
+static inline uint64_t
+queue_tag(uint64_t index, uint64_t mark)
+{
+    return (mark / MARK_NEXT) << TAG_INDEX_BITS | index;
+}
+
 /* Padding keeps what the two threads write on cache lines of its own. */
 struct queue {          // NOLINT(clang-analyzer-optin.performance.Padding)
     struct queue *next; /* of the same instance; the control thread's */

@@ -19,7 +19,8 @@ struct queue;
  * back. Only mark and user are looked at by others, in cancel. Storing mark with release before the
  * hand-over and loading it with acquire after it carries the rest across. */
 struct request {
-    struct request *next; /* in a worker list or the done list */
+    struct request *next;   /* in a worker list or the done list */
+    struct request *merged; /* in the kernel: the next one of the same run (run.h) */
     struct queue *queue;
     _Atomic(uint64_t) mark;
     _Atomic(uint64_t) user;

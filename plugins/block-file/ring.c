@@ -77,17 +77,16 @@ ring_fd(const struct ring *ring)
 
 static void
 prepare_transfer(struct io_uring_sqe *sqe, const struct ring *ring, const struct image *image,
-                 const struct request *request)
+                 const struct request *request, const struct bp_iovec *iov, uint32_t count)
 {
-    const struct bp_iovec *iov = request->iov;
     uint32_t is_write = request->op == BP_BLOCK_WRITE;
 
-    if (request->iov_count == 1) {
+    if (count == 1) {
         io_uring_prep_rw(is_write ? IORING_OP_WRITE : IORING_OP_READ, sqe, ring->fd, iov->base,
                          (unsigned int)iov->length, request->offset);
     } else {
-        io_uring_prep_rw(is_write ? IORING_OP_WRITEV : IORING_OP_READV, sqe, ring->fd, iov,
-                         request->iov_count, request->offset);
+        io_uring_prep_rw(is_write ? IORING_OP_WRITEV : IORING_OP_READV, sqe, ring->fd, iov, count,
+                         request->offset);
     }
     if (is_write && request_wants_dsync(request, image)) {
         sqe->rw_flags = RWF_DSYNC;
@@ -95,7 +94,8 @@ prepare_transfer(struct io_uring_sqe *sqe, const struct ring *ring, const struct
 }
 
 uint32_t
-ring_add(struct ring *ring, const struct image *image, const struct request *request, uint64_t tag)
+ring_add(struct ring *ring, const struct image *image, const struct request *request,
+         const struct bp_iovec *iov, uint32_t count, uint64_t tag)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
 
@@ -105,7 +105,7 @@ ring_add(struct ring *ring, const struct image *image, const struct request *req
     switch (request->op) {
     case BP_BLOCK_READ:
     case BP_BLOCK_WRITE:
-        prepare_transfer(sqe, ring, image, request);
+        prepare_transfer(sqe, ring, image, request, iov, count);
         break;
     case BP_BLOCK_FLUSH:
         io_uring_prep_fsync(sqe, ring->fd, IORING_FSYNC_DATASYNC);

@@ -23,10 +23,11 @@ void ring_close(struct ring *ring);
 /* Readable while there is something to reap. */
 int ring_fd(const struct ring *ring);
 
-/* Prepares a request whose way is REQUEST_WAY_KERNEL. tag: comes back with the result.
+/* Prepares a request whose way is REQUEST_WAY_KERNEL. iov, count: its buffers and those of what is
+ * merged with it, until ring_send(). tag: comes back with the result.
  * Returns 0 if there is no room. The submitter's. */
 uint32_t ring_add(struct ring *ring, const struct image *image, const struct request *request,
-                  uint64_t tag);
+                  const struct bp_iovec *iov, uint32_t count, uint64_t tag);
 /* Sends what was prepared, in one system call. Returns how many of the last ones the kernel did not
  * take: those will give no result. The submitter's. */
 uint32_t ring_send(struct ring *ring);
