@@ -155,6 +155,14 @@ submit(struct bp_scsi_task *task)
         task_fail(task, BP_SCSI_NOT_READY, 0x3a00);
         return;
     }
+    /* the medium may have shrunk, or be another one, since the CDB was looked at */
+    if (request.op != BP_BLOCK_FLUSH &&
+        (request.offset > unit->blocks * unit->block_size ||
+         request.length > unit->blocks * unit->block_size - request.offset)) {
+        mend(task);
+        task_fail(task, BP_SCSI_ILLEGAL_REQUEST, 0x2100);
+        return;
+    }
     task->in_flight = 1;
     unit->in_flight++;
     if (unit->ops->submit(unit->self, task_queue(task), &request, 1) != 1) {

@@ -132,7 +132,7 @@ fill_capabilities(const struct bp_scsi_unit *unit, uint8_t *page, uint32_t which
 static void
 fill_disk_recovery(const struct bp_scsi_unit *unit, uint8_t *page, uint32_t which)
 {
-    page[2] = 0xc0; /* AWRE, ARRE: what the backend does */
+    page[2] = 0xc0; /* reallocation is what the backend does */
 }
 
 #define HEADS   255u

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Help for plugins that provide bp.scsi/1 over a unit of the SCSI engine. Not ABI.
+ *
+ * The target has the queues, the tasks' memory, task attributes and task management; one lock of
+ * its own is around the unit. Requests go to a queue of the backend for each queue of the adapter,
+ * on the same loop. */
+#ifndef BACKPLANE_SDK_SCSI_TARGET_H
+#define BACKPLANE_SDK_SCSI_TARGET_H
+
+#include <backplane/scsi.h>
+#include <backplane/sdk/scsi.h>
+
+#include <pthread.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct bp_scsi_target_queue;
+struct bp_scsi_target_slot;
+struct bp_scsi_target_nexus;
+
+/* In the plugin's memory, zeroed; all of it the target's but what bp_scsi_target_init() sets. */
+struct bp_scsi_target {
+    struct bp_services services;
+    struct bp_scsi_unit unit;
+    pthread_mutex_t lock; /* protects: all below, the unit and its tasks */
+    pthread_cond_t idle;  /* something was delivered */
+    uint8_t *page;
+    struct bp_scsi_target_queue *queues;
+    struct bp_scsi_target_queue *closed;
+    struct bp_scsi_target_nexus *nexuses;
+    struct bp_scsi_target_slot *blocked_first; /* by task attributes, oldest first */
+    struct bp_scsi_target_slot *blocked_last;
+    uint32_t active;     /* started, not ended */
+    uint32_t ordered;    /* one of them is ORDERED */
+    uint32_t completing; /* the lock is held by a completion of the backend */
+};
+
+/* The unit's arena gets id 0. [control] errors of arena_alloc, -ENOMEM; explained. */
+int32_t bp_scsi_target_init(struct bp_scsi_target *target,
+                            const struct bp_scsi_identity *identity) BP_MUST_CHECK;
+void bp_scsi_target_done(struct bp_scsi_target *target);
+/* Identity by the options that BP_SCSI_TARGET_PROPS describes. [control] -EINVAL, explained. */
+int32_t bp_scsi_target_identity(const struct bp_services *services, const struct bp_node *options,
+                                const char *id, struct bp_scsi_identity *identity) BP_MUST_CHECK;
+
+#define BP_SCSI_TARGET_PROPS(product_default)                                                      \
+    {.name = "vendor",                                                                             \
+     .type = BP_PROP_STRING,                                                                       \
+     .def = "BACKPLN",                                                                             \
+     .max = 8,                                                                                     \
+     .help = "vendor in INQUIRY data"},                                                            \
+        {.name = "product",                                                                        \
+         .type = BP_PROP_STRING,                                                                   \
+         .def = (product_default),                                                                 \
+         .max = 16,                                                                                \
+         .help = "product in INQUIRY data"},                                                       \
+        {.name = "revision",                                                                       \
+         .type = BP_PROP_STRING,                                                                   \
+         .def = "1.0",                                                                             \
+         .max = 4,                                                                                 \
+         .help = "revision in INQUIRY data"},                                                      \
+        {.name = "serial",                                                                         \
+         .type = BP_PROP_STRING,                                                                   \
+         .max = 36,                                                                                \
+         .help = "serial number; without it the key of this entry"},                               \
+        {.name = "wwn",                                                                            \
+         .type = BP_PROP_STRING,                                                                   \
+         .max = 18,                                                                                \
+         .help = "world-wide name, 16 hexadecimal digits"},                                        \
+    {                                                                                              \
+        .name = "port_wwn", .type = BP_PROP_STRING, .max = 18,                                     \
+        .help = "world-wide name of the target port, 16 hexadecimal digits"                        \
+    }
+
+/* life.attach and detach of the backend. [control] as bp_scsi_unit_attach(). */
+int32_t bp_scsi_target_attach(struct bp_scsi_target *target,
+                              const struct bp_peer *peer) BP_MUST_CHECK;
+void bp_scsi_target_detach(struct bp_scsi_target *target);
+
+/* The table to give for BP_SCSI_ID; self points to a struct bp_scsi_target. */
+extern const struct bp_scsi_ops bp_scsi_target_ops;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

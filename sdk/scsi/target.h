@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the target: queues, slots, functions. */
+#pragma once
+
+#include <backplane/sdk/bits.h>
+#include <backplane/sdk/scsi_target.h>
+
+#define TARGET_FUNCTIONS 8u /* task management functions of a queue at a time */
+#define TARGET_EVENTS    8u
+
+struct bp_scsi_target_nexus {
+    struct bp_scsi_nexus nexus; /* first member: the port casts */
+    struct bp_scsi_target_nexus *next;
+    uint32_t users;
+};
+
+#define SLOT_FREE    0u
+#define SLOT_BLOCKED 1u
+#define SLOT_ACTIVE  2u
+#define SLOT_ENDED   3u
+
+struct bp_scsi_target_slot {
+    struct bp_scsi_task task; /* first member: wake() casts */
+    struct bp_scsi_target_slot *next;
+    struct bp_scsi_target_queue *queue;
+    struct bp_scsi_request request;
+    uint32_t state;   /* SLOT_... */
+    int32_t result;   /* of the completion */
+    uint64_t waiters; /* bit n: the function with this bit waits for it */
+};
+
+/* A function that waits for commands to end. */
+struct target_function {
+    struct bp_scsi_target_queue *queue;
+    uint64_t user;
+    uint32_t function;
+    uint32_t waiting; /* commands that have not been delivered */
+    uint32_t bit;     /* in the slots' waiters, while it is used */
+    uint32_t used;
+    uint32_t ended;
+    int32_t result;
+};
+
+struct bp_scsi_target_queue {
+    struct bp_scsi_target *target;
+    struct bp_scsi_target_queue *next;
+    struct bp_scsi_target_nexus *nexus;
+    struct bp_scsi_client client;
+    void *opaque;
+    void *block_queue;
+    uint32_t loop;
+    uint32_t slot_count;
+    uint32_t taken; /* commands that were not delivered yet */
+    uint32_t scheduled;
+    uint32_t coming; /* deferred calls that have not returned */
+    struct bp_scsi_target_slot *slots;
+    struct bp_scsi_target_slot *free;
+    struct bp_scsi_target_slot *ended_first;
+    struct bp_scsi_target_slot *ended_last;
+    struct target_function functions[TARGET_FUNCTIONS];
+    uint32_t event_count;
+    uint16_t events[TARGET_EVENTS];
+};
+
+/* All with the lock held. */
+
+/* Starts a command that no attribute holds back. */
+void target_start(struct bp_scsi_target_slot *slot);
+void target_end(struct bp_scsi_target_slot *slot);
+/* Commands that were held back and may start now. */
+void target_unblock(struct bp_scsi_target *target);
+void target_unlink_blocked(struct bp_scsi_target_slot *slot);
+/* Sees to it that the queue's loop comes and delivers. */
+void target_kick(struct bp_scsi_target_queue *queue);
+/* The command was delivered: functions that waited for it. */
+void target_function_progress(struct bp_scsi_target_slot *slot);
+
+/* bp_scsi_ops.manage */
+int32_t target_manage(void *self, void *queue, const struct bp_scsi_management *management);
