@@ -503,6 +503,65 @@ test_a_system_reset_with_requests_in_flight_drains_them(void **state)
     rig_free(&rig);
 }
 
+static void
+test_a_function_that_is_no_bus_master_leaves_memory_alone(void **state)
+{
+    struct rig rig;
+    uint32_t slot, id, length;
+
+    rig_plug(&rig, "");
+    bring_up(&rig, 0, 1, 64);
+    th_pci_write(rig.dev, 4, 2, 3);
+    slot = send(&rig, 0, BLK_T_IN, 0, DATA_GPA, 512, 1);
+    th_run(rig.th);
+    assert_int_equal(status_of(&rig, slot), 0xee);
+    th_pci_write(rig.dev, 4, 2, 7);
+    th_run(rig.th);
+    assert_int_equal(status_of(&rig, slot), BLK_S_OK);
+    assert_true(used(&rig, 0, &id, &length));
+    rig_free(&rig);
+}
+
+static void
+test_the_backend_may_go_with_requests_in_flight(void **state)
+{
+    struct rig rig;
+    uint32_t slot;
+
+    rig_plug(&rig, "");
+    bring_up(&rig, 0, 1, 64);
+    slot = send(&rig, 0, BLK_T_IN, 0, DATA_GPA, 512, 1);
+    th_stop(rig.dev);
+    th_destroy(rig.dev);
+    assert_int_equal(status_of(&rig, slot), 0xee);
+    assert_int_equal(th_block_in_flight(rig.disk), 0);
+    rig_free(&rig);
+}
+
+static void
+test_registers_are_reached_through_configuration_space(void **state)
+{
+    struct rig rig;
+    uint32_t cap;
+
+    rig_plug(&rig, "");
+    bring_up(&rig, 0, 1, 64);
+    for (cap = th_pci_find_capability(rig.dev, 9); th_pci_read(rig.dev, cap + 3, 1) != 5;) {
+        cap = th_pci_read(rig.dev, cap + 1, 1);
+        assert_int_not_equal(cap, 0);
+    }
+    th_pci_write(rig.dev, cap + 4, 1, 1);
+    th_pci_write(rig.dev, cap + 8, 4, 0x14);
+    th_pci_write(rig.dev, cap + 12, 4, 1);
+    assert_int_equal(th_pci_read(rig.dev, cap + 16, 1), 15);
+    put(&rig, COMMON(0x14), 1, 0);
+    assert_int_equal(th_pci_read(rig.dev, cap + 16, 1), 0);
+    th_pci_write(rig.dev, cap + 12, 4, 3);
+    th_pci_write(rig.dev, cap + 8, 4, 0xfffffffc);
+    (void)th_pci_read(rig.dev, cap + 16, 4);
+    rig_free(&rig);
+}
+
 int
 main(void)
 {
@@ -523,6 +582,9 @@ main(void)
         cmocka_unit_test(test_bad_packed_rings_need_a_reset),
         cmocka_unit_test(test_rings_outside_ram_or_crooked_need_a_reset),
         cmocka_unit_test(test_registers_take_no_nonsense),
+        cmocka_unit_test(test_a_function_that_is_no_bus_master_leaves_memory_alone),
+        cmocka_unit_test(test_the_backend_may_go_with_requests_in_flight),
+        cmocka_unit_test(test_registers_are_reached_through_configuration_space),
         cmocka_unit_test(test_a_system_reset_with_requests_in_flight_drains_them),
     };
 

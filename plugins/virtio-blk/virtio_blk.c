@@ -160,9 +160,7 @@ blk_detach(void *self, uint32_t slot, uint32_t use)
     if (slot != SLOT_DISK || use != 0 || blk->ops == NULL) {
         return;
     }
-    for (uint32_t i = 0; i < blk->options.queues; i++) {
-        blk_queue_drain(blk, blk->queues[i].ring);
-    }
+    bp_virtio_detach(blk->virtio);
     close_queues(blk);
     forget_erase(blk);
     blk->ops = NULL;

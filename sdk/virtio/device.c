@@ -277,6 +277,29 @@ kick_all(struct bp_virtio *virtio, uint8_t retry)
 }
 
 void
+virtio_set_master(struct bp_virtio *virtio, uint32_t master)
+{
+    if (atomic_exchange(&virtio->master, master) != master && master) {
+        kick_all(virtio, 0);
+    }
+}
+
+/* What is in flight comes back and is dropped; the registers stay, a successor may have them. */
+void
+bp_virtio_detach(struct bp_virtio *virtio)
+{
+    uint32_t stopped = atomic_exchange(&virtio->stopped, 1);
+
+    for (uint32_t i = 0; i < virtio->queue_count; i++) {
+        virtqueue_abandon(&virtio->queues[i]);
+        if (virtio->ops->drain != NULL) {
+            virtio->ops->drain(virtio->opaque, &virtio->queues[i]);
+        }
+    }
+    atomic_store(&virtio->stopped, stopped);
+}
+
+void
 bp_virtio_start(struct bp_virtio *virtio)
 {
     atomic_store(&virtio->stopped, 0);

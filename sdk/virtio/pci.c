@@ -18,6 +18,7 @@
 #define PAGE                0x1000u
 #define LEGACY_HEADER       0x18u
 #define MSIX_ENTRY          16u
+#define COMMAND_MASTER      4u
 
 #define CAP_COMMON  1u
 #define CAP_NOTIFY  2u
@@ -117,9 +118,16 @@ config_reading(void *opaque, uint32_t offset, uint32_t width)
     }
 }
 
+static void
+command_changed(void *opaque, uint32_t command)
+{
+    virtio_set_master(opaque, (command & COMMAND_MASTER) != 0);
+}
+
 static const struct bp_pci_ops pci_ops = {
     .size = sizeof(pci_ops),
     .config_reading = config_reading,
+    .command_changed = command_changed,
     .config_written = config_written,
 };
 

@@ -404,6 +404,7 @@ bp_virtio_after_restore(struct bp_virtio *virtio)
     const struct bp_services *host = virtio->host;
 
     host->irq->set(host->instance, VIRTIO_LINE, virtio->isr != 0);
+    virtio_set_master(virtio, (host->pci->command(host->instance) & 4) != 0);
     for (uint32_t i = 0; i < virtio->queue_count; i++) {
         virtqueue_go_on(&virtio->queues[i]);
     }

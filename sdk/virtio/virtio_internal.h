@@ -136,6 +136,7 @@ struct bp_virtio {
     _Atomic(uint32_t) broken;
     _Atomic(uint32_t) reports;   /* of broken rings, for the log */
     _Atomic(uint32_t) stopped;   /* life.stop */
+    _Atomic(uint32_t) master;    /* COMMAND lets the function master the bus */
     _Atomic(uint32_t) quiescing; /* life.quiesce */
     _Atomic(uint32_t) quiesce_due;
 
@@ -321,6 +322,8 @@ void virtqueue_done(struct bp_virtqueue *queue);
 void virtqueue_update(struct bp_virtqueue *queue);
 /* Stops it and takes its registers back to their reset values. */
 void virtqueue_reset(struct bp_virtqueue *queue);
+/* The device loses what serves it: drops what is in flight, keeps the registers. */
+void virtqueue_abandon(struct bp_virtqueue *queue);
 /* Chains that have not come back yet. */
 uint32_t virtqueue_busy(struct bp_virtqueue *queue);
 /* Likewise, without the held ones. */
@@ -355,6 +358,9 @@ uint64_t virtio_config_read(struct bp_virtio *virtio, uint64_t offset, uint32_t 
 void virtio_config_write(struct bp_virtio *virtio, uint64_t offset, uint32_t width, uint64_t value);
 uint32_t virtio_generation(struct bp_virtio *virtio);
 uint32_t virtio_vector_or_none(const struct bp_virtio *virtio, uint32_t vector);
+
+/* COMMAND changed: a function that is no bus master leaves the driver's memory alone. */
+void virtio_set_master(struct bp_virtio *virtio, uint32_t master);
 
 /* --- pci.c, legacy.c, modern.c -----------------------------------------------------------------
  */

@@ -164,6 +164,16 @@ virtqueue_reset(struct bp_virtqueue *queue)
     atomic_store(&queue->vector, VIRTIO_NO_VECTOR);
 }
 
+void
+virtqueue_abandon(struct bp_virtqueue *queue)
+{
+    pthread_mutex_lock(&queue->lock);
+    if (queue->in_flight != queue->held) {
+        stop_locked(queue);
+    }
+    pthread_mutex_unlock(&queue->lock);
+}
+
 uint32_t
 virtqueue_busy(struct bp_virtqueue *queue)
 {
@@ -222,6 +232,10 @@ bp_virtqueue_running(const struct bp_virtqueue *queue)
 {
     struct bp_virtio *virtio = queue->virtio;
 
+    /* Drivers of 0.9.5 forget to make the function a bus master. */
+    if (!bp_virtio_legacy(virtio) && !atomic_load_explicit(&virtio->master, memory_order_relaxed)) {
+        return 0;
+    }
     return queue->live && !atomic_load_explicit(&virtio->broken, memory_order_relaxed) &&
            !atomic_load_explicit(&virtio->stopped, memory_order_relaxed) &&
            !atomic_load_explicit(&virtio->quiescing, memory_order_relaxed);

@@ -222,8 +222,9 @@ void bp_virtio_config_set(struct bp_virtio *virtio, uint32_t offset, const void 
  * until it resets the device (virtio 1.2, 2.1.2). Logged a few times, then silent. [any] */
 void bp_virtio_broken(struct bp_virtio *virtio, const char *format, ...) BP_PRINTF(2, 3);
 
-/* Life: the members of bp.life/1 call these, before or after what they do themselves (attach and
- * detach are the device's alone). */
+/* Life: the members of bp.life/1 call these, before or after what they do themselves; detach
+ * before the backend's queues are closed (after a quiesce, or at the end). */
+void bp_virtio_detach(struct bp_virtio *virtio);
 void bp_virtio_start(struct bp_virtio *virtio);
 void bp_virtio_stop(struct bp_virtio *virtio);
 void bp_virtio_reset(struct bp_virtio *virtio);
