@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from backplane import check, run_tests  # noqa: E402
 from floppy import (CCR, COUNT_ONLY, DATA, DIR, DOR, FIFO, FROM_MEMORY, MSR, RATE_250, SECTOR,  # noqa: E402
                     SRA, TDR, TO_MEMORY, Floppy, make_image, pattern, sectors_of)
-from registers import equal  # noqa: E402
+from registers import Qmp, equal  # noqa: E402
 
 MS = 1000000
 
@@ -156,6 +156,95 @@ def test_change_line_belongs_to_the_drive_that_is_selected(directory):
             equal(m.inb(DIR) & 0x80, 0x00, "a step with a floppy in")
             m.outb(DOR, 0x0c | drive ^ 1)
             equal(m.inb(DIR) & 0x80, 0x00 if drive else 0x80, "the other drive")
+
+
+# --- floppies that come and go
+
+
+class Changing(Floppy):
+    """With a control socket."""
+
+    def __init__(self, directory, drives, options=""):
+        self.control = os.path.join(directory, "control")
+        super().__init__(directory, drives, options, "--control", self.control)
+        self.qmp = Qmp(self.control)
+
+    def __exit__(self, *arguments):
+        self.qmp.__exit__()
+        super().__exit__(*arguments)
+
+    def change(self, image, **more):
+        self.qmp.ask("blockdev-change-medium", device="floppy0", filename=image, format="raw", **more)
+
+
+def named(image):
+    return [(image, 'type = "1.44M"; name = "floppy0";')]
+
+
+def test_change_line_tells_of_every_change_until_a_step_finds_a_floppy(directory):
+    images = make_image(directory, "a.img", 1440), make_image(directory, "b.img", 1440, 5)
+    with Changing(directory, named(None)) as m:
+        def changed():
+            return m.inb(DIR) & 0x80 != 0
+        equal(changed(), True, "an empty drive")
+        for image, salt in ((images[0], 0), (images[1], 5)):
+            m.change(image)
+            equal((changed(), changed()), (True, True), "a floppy came")
+            m.seek(0, 0)
+            equal(changed(), True, "a seek without a step")
+            m.command(0x4a, 0)
+            m.wait_result()
+            equal(m.result(7)[0], 0, "READ ID does not need a step")
+            equal(changed(), True, "nor clears the line")
+            m.seek(0, 1)
+            equal(changed(), False, "a step")
+            m.seek(0, 0)
+            equal(m.read_sectors(0, 0, 0, 1, 1), pattern(0, salt), "its first sector")
+        m.qmp.ask("eject", device="floppy0")
+        for cylinder in (1, 0):
+            m.seek(0, cylinder)
+            equal(changed(), True, "no step clears it without a floppy")
+        m.transfer(0x46, 0, 0, 0, 1, 18)
+        m.expect("READ", 0x40, 0x01, 0, 0, 0, 1, 2)
+
+
+def test_other_floppy_has_its_own_rate_size_and_protection(directory):
+    images = make_image(directory, "a.img", 1440), make_image(directory, "b.img", 720, 5)
+    with Changing(directory, named(images[0])) as m:
+        m.change(images[1], read__only__mode="read-only")
+        m.seek(0, 1)
+        m.command(0x4a, 0)
+        m.expect("READ ID at the old rate", 0x40, 0x01, 0, 0, 0, 0, 2)
+        m.outb(CCR, RATE_250)
+        equal(m.read_sectors(0, 1, 0, 9, 1), pattern(18 + 8, 5), "the last of nine sectors")
+        m.dma(FROM_MEMORY, SECTOR)
+        m.transfer(0x45, 0, 1, 0, 1, 9)
+        m.expect("WRITE", 0x40, 0x02, 0, 1, 0, 1, 2)
+        equal(sectors_of(images[1], 18), pattern(18, 5), "the image")
+
+
+def test_floppy_that_does_not_fit_is_refused_and_the_old_one_stays(directory):
+    images = make_image(directory, "a.img", 1440), make_image(directory, "b.img", 1200, 5)
+    with Changing(directory, named(images[0])) as m:
+        m.qmp.fails("no floppy which fits the drive", "blockdev-change-medium", device="floppy0",
+                    filename=images[1], format="raw")
+        equal(m.cmos(0x10), 0x40, "the drive is what it was")
+        equal(m.read_sectors(0, 0, 0, 1, 1), pattern(0), "its first sector")
+
+
+def test_command_under_way_ends_when_its_floppy_goes(directory):
+    images = make_image(directory, "a.img", 1440), make_image(directory, "b.img", 1440, 5)
+    with Changing(directory, named(images[0])) as m:
+        for code, mode in ((0x46, TO_MEMORY), (0x45, FROM_MEMORY)):
+            m.dma(mode, SECTOR)
+            m.outb(0x0a, 0x06)
+            m.transfer(code, 0, 0, 0, 1, 18)
+            equal(m.inb(MSR), 0x10, "it waits for its channel")
+            m.qmp.ask("eject", device="floppy0")
+            m.expect(f"{code:02x}", 0x40, 0x01, 0, 0, 0, 1, 2)
+            m.change(images[1])
+        equal(sectors_of(images[0], 0), pattern(0), "the first floppy")
+        equal(sectors_of(images[1], 0), pattern(0, 5), "the second")
 
 
 # --- time
