@@ -119,6 +119,25 @@ take_drive(struct fdc *fdc, const struct bp_node *group, uint32_t taken[FDC_DRIV
     return 0;
 }
 
+/* Uses of the slot: drives that name a backend in order of the description, then those that a
+ * floppy may be put into later. */
+static void
+number_uses(struct fdc *fdc, const uint32_t order[FDC_DRIVES], uint32_t count)
+{
+    uint32_t use = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (fdc->drives[order[i]].named) {
+            fdc->drives[order[i]].use = use++;
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!fdc->drives[order[i]].named) {
+            fdc->drives[order[i]].use = use++;
+        }
+    }
+}
+
 int32_t
 floppy_options(struct fdc *fdc, const struct bp_node *config)
 {
@@ -126,7 +145,6 @@ floppy_options(struct fdc *fdc, const struct bp_node *config)
     uint32_t count = list != NULL ? fdc->host.config->count(fdc->host.instance, list) : 0;
     uint32_t taken[FDC_DRIVES] = {0};
     uint32_t order[FDC_DRIVES] = {0};
-    uint32_t use = 0;
     int32_t r;
 
     fdc->real_time = choice(fdc, config, "timing", timing_choices, 0);
@@ -139,14 +157,6 @@ floppy_options(struct fdc *fdc, const struct bp_node *config)
         order[i] = (uint32_t)bp_option_u64(&fdc->host, group, "unit", 0);
     }
     fdc->unsigned_boot = !bp_option_bool(&fdc->host, config, "check_signature", 1);
-    /* Uses of the slot: drives that name a backend in order of the description, then those that a
-     * floppy may be put into later. */
-    for (uint32_t named = 2; named-- > 0;) {
-        for (uint32_t i = 0; i < count && i < FDC_DRIVES; i++) {
-            if (fdc->drives[order[i]].named == named) {
-                fdc->drives[order[i]].use = use++;
-            }
-        }
-    }
+    number_uses(fdc, order, bp_min_u32(count, FDC_DRIVES));
     return 0;
 }

@@ -309,12 +309,10 @@ find_buffer(const void *data, uint64_t length, const uint8_t **buffer)
         if (record.tag & BP_STATE_MUST) {
             return -EPROTO;
         }
-        if (record.tag == TAG_BUFFER) {
-            if (record.length != FDC_BUFFER_BYTES) {
-                return -EINVAL;
-            }
-            *buffer = record.data;
+        if (record.tag == TAG_BUFFER && record.length != FDC_BUFFER_BYTES) {
+            return -EINVAL;
         }
+        *buffer = record.tag == TAG_BUFFER ? record.data : *buffer;
     }
     return r;
 }

@@ -102,14 +102,17 @@ format_bytes(const struct floppy_format *format)
 static uint32_t
 family_match(const struct family *family, uint64_t bytes, struct floppy_format *format)
 {
+    struct floppy_format candidate = {0, family->heads, 0, family->rates};
+
     for (uint32_t i = 0; i < sizeof(family->sectors) && family->sectors[i] != 0; i++) {
-        for (uint32_t c = family->first_cylinders; c <= family->last_cylinders; c++) {
-            const struct floppy_format candidate = {(uint8_t)c, family->heads, family->sectors[i],
-                                                    family->rates};
-            if (format_bytes(&candidate) == bytes) {
-                *format = candidate;
-                return 1;
-            }
+        candidate.sectors = family->sectors[i];
+        candidate.cylinders = family->first_cylinders;
+        while (candidate.cylinders < family->last_cylinders && format_bytes(&candidate) != bytes) {
+            candidate.cylinders++;
+        }
+        if (format_bytes(&candidate) == bytes) {
+            *format = candidate;
+            return 1;
         }
     }
     return 0;
