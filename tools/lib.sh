@@ -8,7 +8,7 @@ export LC_ALL=C.UTF-8
 
 # What a Debian machine needs to build and run, to demonstrate, to test, and to check the style.
 packages_build=(gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libconfig-dev liburing-dev
-    libjson-glib-dev zlib1g-dev libzstd-dev libnbd-dev)
+    libjson-glib-dev libslirp-dev zlib1g-dev libzstd-dev libnbd-dev)
 packages_demo=(seabios grub-pc-bin grub-common e2fsprogs)
 # llvm: the symbols in a sanitizer's report. g++: the C++ headers, for clang's C++ as well.
 # mtools, qemu-utils, acpica-tools, dmidecode: peers that read what we write.
