@@ -219,8 +219,10 @@ restore_task(struct atapi *cd, const struct ide_state_blob *task,
 static int32_t
 apply_all(struct atapi *cd, const struct atapi *trial, const struct ide_state_blob *blobs)
 {
-    int32_t r = bp_scsi_unit_restore(&cd->unit, blobs[1].data, blobs[1].length);
+    int32_t r;
 
+    atapi_packet_abandon(cd); /* a task of before may be held; nothing is in flight */
+    r = bp_scsi_unit_restore(&cd->unit, blobs[1].data, blobs[1].length);
     if (r != 0) {
         return r;
     }

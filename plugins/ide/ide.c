@@ -249,11 +249,10 @@ number_uses(struct ide *ide, const uint8_t *empty)
 {
     uint32_t next[2] = {0, 0};
 
-    for (uint32_t pass = 0; pass < 2; pass++) {
-        for (uint32_t i = 0; i < ide->drive_count; i++) {
-            if (empty[i] == pass) {
-                ide->drives[i]->use = next[ide->drives[i]->slot]++;
-            }
+    for (uint32_t i = 0; i < 2 * ide->drive_count; i++) {
+        struct ide_device *drive = ide->drives[i % ide->drive_count];
+        if (empty[i % ide->drive_count] == i / ide->drive_count) {
+            drive->use = next[drive->slot]++;
         }
     }
 }

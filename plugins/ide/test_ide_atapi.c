@@ -912,6 +912,32 @@ test_requests_that_were_held_survive_a_saved_state(void **state)
     rig_free(&rig);
 }
 
+/* Found by fuzzing: the held task stayed in the engine's list while its memory was used again. */
+static void
+test_a_state_is_restored_over_a_request_that_is_held(void **state)
+{
+    struct rig rig = cd_rig(
+        "drives = ( { channel = 0; unit = 0; cdrom = \"cd\"; on_read_error = \"stop\"; } );");
+    uint8_t *saved, data[BLOCK];
+    uint64_t length;
+
+    th_block_fail(rig.disk, BP_BLOCK_READ, 0, -EIO, 0);
+    read10(&rig, 0, 4096, 7, 1);
+    assert_int_equal(th_quiesce(rig.ide), 0);
+    assert_int_equal(th_save(rig.ide, &saved, &length), 0);
+    assert_int_equal(th_restore(rig.ide, saved, length), 0);
+    th_block_hold(rig.disk, 1);
+    th_resume(rig.ide);
+    assert_int_equal(th_block_in_flight(rig.disk), 1);
+    th_block_hold(rig.disk, 0);
+    th_run(rig.th);
+    take_burst(&rig, data, BLOCK);
+    expect_end(&rig, 0);
+    check_pattern(data, 28, 4);
+    free(saved);
+    rig_free(&rig);
+}
+
 static void
 test_waiting_for_the_bus_master_survives_a_saved_state(void **state)
 {
@@ -1003,6 +1029,7 @@ main(void)
         cmocka_unit_test(test_an_empty_drive_says_so_and_takes_a_medium),
         cmocka_unit_test(test_a_packet_survives_a_saved_state_at_each_step),
         cmocka_unit_test(test_requests_that_were_held_survive_a_saved_state),
+        cmocka_unit_test(test_a_state_is_restored_over_a_request_that_is_held),
         cmocka_unit_test(test_waiting_for_the_bus_master_survives_a_saved_state),
         cmocka_unit_test(test_contradictions_are_explained),
         cmocka_unit_test(test_each_failing_call_of_creation_leaves_nothing),
