@@ -93,16 +93,24 @@ machine_make_instances(Machine *machine, GError **error)
 }
 
 static bool
+uses(const Instance *consumer, const Instance *backend)
+{
+    const GArray *slot_uses = consumer->plan->slot_uses;
+
+    for (guint i = 0; i < slot_uses->len; i++) {
+        if (g_array_index(slot_uses, PlanSlotUse, i).backend == backend->plan) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
 is_used(const GPtrArray *consumers, const Instance *backend)
 {
-    unsigned i, j;
-
-    for (i = 0; i < consumers->len; i++) {
-        const GArray *uses = ((const Instance *)consumers->pdata[i])->plan->slot_uses;
-        for (j = 0; j < uses->len; j++) {
-            if (g_array_index(uses, PlanSlotUse, j).backend == backend->plan) {
-                return true;
-            }
+    for (guint i = 0; i < consumers->len; i++) {
+        if (uses(consumers->pdata[i], backend)) {
+            return true;
         }
     }
     return false;
