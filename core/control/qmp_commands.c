@@ -7,6 +7,8 @@
 
 /* In alphabetical order. */
 static const QmpCommand qmp_commands[] = {
+    {"backend-swap", "device:s backend:x verify:s?", qmp_backend_swap,
+     "replace a backend, or insert or remove a filter, while the guest runs"},
     {"block_resize", "device:s? node-name:s? size:i", qmp_block_resize,
      "change the capacity of a disk"},
     {"block_set_io_throttle",

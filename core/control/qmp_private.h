@@ -71,6 +71,8 @@ void qmp_query_pci(QmpCall *call);
 void qmp_inject_nmi(QmpCall *call);
 void qmp_pmemsave(QmpCall *call);
 void qmp_screendump(QmpCall *call);
+/* qmp_swap.c */
+void qmp_backend_swap(QmpCall *call);
 /* qmp_types.c */
 void qmp_query_machines(QmpCall *call);
 void qmp_query_chardev(QmpCall *call);

@@ -27,3 +27,13 @@ typedef void MachineDoneFunc(void *opaque, const GError *error);
  * transient one that was taken out is removed. slot: borrowed. */
 void machine_exchange(Machine *machine, const MachineSlot *slot, Instance *backend,
                       MachineDoneFunc *func, void *opaque);
+
+typedef struct {
+    Instance *backend; /* the new one; if it stands right below the old one, that is a filter which
+                        * goes */
+    Node *filter; /* or: options of a filter to be made between consumer and old one; taken over */
+    bool same_size; /* refuse a capacity that differs from the old one's */
+} MachineSwap;
+/* The same for what is to go unnoticed by the guest. */
+void machine_swap(Machine *machine, const MachineSlot *slot, const MachineSwap *swap,
+                  MachineDoneFunc *func, void *opaque);

@@ -5,83 +5,207 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "machine/machine_private.h"
+#include "plugin/args.h"
 
 typedef struct {
     Machine *machine;
     Instance *consumer;
     unsigned slot, use;
-    Instance *old; /* NULL: the slot is empty */
-    Instance *new; /* NULL: it will be */
+    Instance *old;  /* NULL: the slot is empty */
+    Instance *new;  /* NULL: it will be */
+    Node *filter;   /* to be made above the old one, which is then `new`; or NULL */
+    bool made;      /* the filter was */
+    bool same_size; /* refuse another capacity */
+    bool unstacked; /* new stood below old, at this place: */
+    unsigned below_slot, below_use;
     MachineDoneFunc *func;
     void *opaque;
 } Exchange;
 
-static bool
-attach(const Exchange *exchange, Instance *backend, GError **error)
-{
-    const PlanSlotUse *use = plan_instance_set_use(exchange->consumer->plan, exchange->slot,
-                                                   exchange->use, backend->plan);
+/* --- steps --------------------------------------------------------------------------------------
+ */
 
-    if (!instance_attach(exchange->consumer, use, backend, error)) {
-        (void)plan_instance_set_use(exchange->consumer->plan, exchange->slot, exchange->use, NULL);
+static bool
+attach(Instance *consumer, unsigned slot, unsigned use, Instance *backend, GError **error)
+{
+    const PlanSlotUse *entry = plan_instance_set_use(consumer->plan, slot, use, backend->plan);
+
+    if (!instance_attach(consumer, entry, backend, error)) {
+        (void)plan_instance_set_use(consumer->plan, slot, use, NULL);
         return false;
     }
     return true;
 }
 
 static void
-detach(const Exchange *exchange)
+detach(Instance *consumer, unsigned slot, unsigned use)
 {
-    instance_detach(exchange->consumer, exchange->slot, exchange->use);
-    (void)plan_instance_set_use(exchange->consumer->plan, exchange->slot, exchange->use, NULL);
+    instance_detach(consumer, slot, use);
+    (void)plan_instance_set_use(consumer->plan, slot, use, NULL);
 }
 
 static void
-put_back(const Exchange *exchange)
+attach_again(Instance *consumer, unsigned slot, unsigned use, Instance *backend)
 {
     g_autoptr(GError) error = NULL;
 
-    if (exchange->old != NULL && !attach(exchange, exchange->old, &error)) {
-        log_error("machine", "cannot put \"%s\" back into \"%s\": %s", exchange->old->id,
-                  exchange->consumer->id, error->message);
+    if (!attach(consumer, slot, use, backend, &error)) {
+        log_error("machine", "cannot put \"%s\" back into \"%s\": %s", backend->id, consumer->id,
+                  error->message);
     }
+}
+
+static bool
+capacity(Instance *backend, uint64_t *bytes)
+{
+    struct bp_block_info info = {.size = sizeof(info)};
+    struct bp_block_ops ops;
+
+    if (table_copy(&ops, sizeof(ops), instance_query(backend, BP_BLOCK_ID)) != 0 ||
+        ops.info == NULL || ops.info(backend->self, &info) != 0) {
+        return false;
+    }
+    *bytes = info.capacity;
+    return true;
+}
+
+static bool
+check_size(const Exchange *exchange, GError **error)
+{
+    uint64_t old, new;
+
+    if (!exchange->same_size || exchange->old == NULL || !capacity(exchange->old, &old)) {
+        return true;
+    }
+    if (!capacity(exchange->new, &new) || new != old) {
+        g_set_error(error, BACKPLANE_ERROR, ERROR_STATE,
+                    "\"%s\" and \"%s\" are not of the same size; verify=none takes any",
+                    exchange->old->id, exchange->new->id);
+        return false;
+    }
+    return true;
+}
+
+/* A filter goes: what it stands on is taken from it. It is at rest, as nobody uses it. */
+static bool
+unstack(Exchange *exchange, GError **error)
+{
+    if (!exchange->unstacked) {
+        return true;
+    }
+    if (instance_quiesce(exchange->old, 0) != 0) {
+        exchange->unstacked = false;
+        g_set_error(error, BACKPLANE_ERROR, ERROR_STATE, "\"%s\" does not come to rest",
+                    exchange->old->id);
+        return false;
+    }
+    detach(exchange->old, exchange->below_slot, exchange->below_use);
+    return true;
+}
+
+static bool
+put_new(Exchange *exchange, GError **error)
+{
+    if (exchange->filter != NULL) {
+        exchange->new =
+            machine_backend_add(exchange->machine, g_steal_pointer(&exchange->filter), error);
+        exchange->made = exchange->new != NULL;
+        if (!exchange->made) {
+            return false;
+        }
+    }
+    return exchange->new == NULL ||
+           (check_size(exchange, error) && unstack(exchange, error) &&
+            attach(exchange->consumer, exchange->slot, exchange->use, exchange->new, error));
+}
+
+static void
+undo(Exchange *exchange)
+{
+    if (exchange->made) {
+        (void)machine_backend_remove(exchange->machine, exchange->new, NULL);
+    }
+    if (exchange->unstacked &&
+        instance_backend_at(exchange->old, exchange->below_slot, exchange->below_use) == NULL) {
+        attach_again(exchange->old, exchange->below_slot, exchange->below_use, exchange->new);
+        instance_resume(exchange->old);
+    }
+    if (exchange->old != NULL) {
+        attach_again(exchange->consumer, exchange->slot, exchange->use, exchange->old);
+    }
+}
+
+/* What nothing needs any more: a filter without a disk, a medium made for the drive. */
+static void
+clean_up(const Exchange *exchange)
+{
+    Machine *machine = exchange->machine;
+    Instance *old = exchange->old;
+
+    if (old != NULL && !exchange->made &&
+        (exchange->unstacked || machine_backend_is_transient(machine, old))) {
+        (void)machine_backend_remove(machine, old, NULL);
+    }
+}
+
+static void
+exchange_free(Exchange *exchange)
+{
+    node_free(exchange->filter);
+    g_free(exchange);
 }
 
 static void
 at_rest(void *opaque, const GError *problem)
 {
-    g_autofree Exchange *exchange = opaque;
-    Machine *machine = exchange->machine;
-    g_autoptr(GError) error = NULL;
+    Exchange *exchange = opaque;
+    g_autoptr(GError) error = problem != NULL ? g_error_copy(problem) : NULL;
 
-    if (problem != NULL) {
-        exchange->func(exchange->opaque, problem);
-        return;
-    }
-    detach(exchange);
-    if (exchange->new != NULL && !attach(exchange, exchange->new, &error)) {
-        put_back(exchange);
-    }
-    machine_unquiesce(machine, exchange->consumer);
-    if (error == NULL && exchange->old != NULL &&
-        machine_backend_is_transient(machine, exchange->old)) {
-        (void)machine_backend_remove(machine, exchange->old, NULL);
+    if (error == NULL) {
+        if (exchange->old != NULL) {
+            detach(exchange->consumer, exchange->slot, exchange->use);
+        }
+        if (!put_new(exchange, &error)) {
+            undo(exchange);
+        }
+        machine_unquiesce(exchange->machine, exchange->consumer);
+        if (error == NULL) {
+            clean_up(exchange);
+        }
     }
     exchange->func(exchange->opaque, error);
+    exchange_free(exchange);
+}
+
+/* --- begin --------------------------------------------------------------------------------------
+ */
+
+/* The backend is free, or stands right below the one it is to replace. */
+static bool
+check_user(Exchange *exchange, GError **error)
+{
+    g_autoptr(MachineSlot) user =
+        exchange->new != NULL ? machine_slot_of_backend(exchange->machine, exchange->new) : NULL;
+
+    if (user == NULL) {
+        return true;
+    }
+    if (exchange->old != NULL && user->consumer == exchange->old) {
+        exchange->unstacked = true;
+        exchange->below_slot = user->slot;
+        exchange->below_use = user->use;
+        return true;
+    }
+    g_set_error(error, BACKPLANE_ERROR, ERROR_STATE, "Node '%s' is already in use",
+                exchange->new->id);
+    return false;
 }
 
 static bool
-may_exchange(Machine *machine, const MachineSlot *slot, const Instance *backend, GError **error)
+check_slot(const MachineSlot *slot, GError **error)
 {
     const struct bp_slot *class = machine_slot_class(slot);
-    g_autoptr(MachineSlot) user =
-        backend != NULL ? machine_slot_of_backend(machine, backend) : NULL;
 
-    if (user != NULL) {
-        g_set_error(error, BACKPLANE_ERROR, ERROR_STATE, "Node '%s' is already in use",
-                    backend->id);
-        return false;
-    }
     if ((class->flags & BP_SLOT_HOTPLUG) == 0) {
         g_set_error(error, BACKPLANE_ERROR, ERROR_UNSUPPORTED,
                     "Device '%s' does not let its backend \"%s\" be changed while the machine runs",
@@ -91,25 +215,45 @@ may_exchange(Machine *machine, const MachineSlot *slot, const Instance *backend,
     return true;
 }
 
-void
-machine_exchange(Machine *machine, const MachineSlot *slot, Instance *backend,
-                 MachineDoneFunc *func, void *opaque)
+static void
+begin(Exchange *exchange, const MachineSlot *slot, MachineDoneFunc *func, void *opaque)
 {
     g_autoptr(GError) error = NULL;
-    Exchange *exchange;
 
-    if (!may_exchange(machine, slot, backend, &error)) {
-        func(opaque, error);
-        return;
-    }
-    exchange = g_new0(Exchange, 1);
-    exchange->machine = machine;
     exchange->consumer = slot->consumer;
     exchange->slot = slot->slot;
     exchange->use = slot->use;
     exchange->old = slot->backend;
-    exchange->new = backend;
     exchange->func = func;
     exchange->opaque = opaque;
-    machine_quiesce(machine, exchange->consumer, at_rest, exchange);
+    if (!check_slot(slot, &error) || !check_user(exchange, &error)) {
+        func(opaque, error);
+        exchange_free(exchange);
+        return;
+    }
+    machine_quiesce(exchange->machine, exchange->consumer, at_rest, exchange);
+}
+
+void
+machine_exchange(Machine *machine, const MachineSlot *slot, Instance *backend,
+                 MachineDoneFunc *func, void *opaque)
+{
+    Exchange *exchange = g_new0(Exchange, 1);
+
+    exchange->machine = machine;
+    exchange->new = backend;
+    begin(exchange, slot, func, opaque);
+}
+
+void
+machine_swap(Machine *machine, const MachineSlot *slot, const MachineSwap *swap,
+             MachineDoneFunc *func, void *opaque)
+{
+    Exchange *exchange = g_new0(Exchange, 1);
+
+    exchange->machine = machine;
+    exchange->new = swap->backend;
+    exchange->filter = swap->filter;
+    exchange->same_size = swap->same_size;
+    begin(exchange, slot, func, opaque);
 }

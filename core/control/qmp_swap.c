@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* backend-swap: another backend, or a filter more or less, under a running guest. Ours alone. */
+#include "config/description.h"
+#include "control/qmp_private.h"
+
+#include <string.h>
+
+static void
+swapped(void *opaque, const GError *error)
+{
+    QmpCall *call = opaque;
+
+    if (error != NULL) {
+        qmp_call_take_error(call, error);
+    }
+    qmp_call_finish(call);
+}
+
+/* The slot by which a filter stands on what provides the same interface; NULL: it is no filter. */
+static const char *
+slot_below(Machine *machine, const char *plugin, const char *interface_id)
+{
+    const PluginImage *image = plugin_search_find(machine_plan(machine)->search, plugin, NULL);
+    const struct bp_slot *slot = NULL;
+    unsigned i;
+
+    for (i = 0; image != NULL && i < plugin_image_class_count(image); i++) {
+        const PluginClass *class = plugin_image_class(image, i);
+        for (slot = class->slots; slot != NULL && slot->name != NULL; slot++) {
+            if (class->kind == BP_KIND_BACKEND && strcmp(slot->interface_id, interface_id) == 0) {
+                return slot->name;
+            }
+        }
+    }
+    return NULL;
+}
+
+static Node *
+filter_options(QmpCall *call, const MachineSlot *slot, JsonObject *given)
+{
+    g_autoptr(Node) options = NULL;
+    const char *below;
+    Node *node;
+
+    if (slot->backend == NULL) {
+        qmp_call_fail(call, "GenericError",
+                      "Device '%s' has no backend that a filter could stand on", slot->name);
+        return NULL;
+    }
+    if (!json_object_has_member(given, "node-name")) {
+        g_autofree char *id = machine_unused_id(call->machine, "filter");
+        json_object_set_string_member(given, "node-name", id);
+    }
+    options = qmp_blockdev_options(call, given);
+    if (options == NULL) {
+        return NULL;
+    }
+    below = slot_below(call->machine, node_text(node_child(options, "plugin"), ""),
+                       machine_slot_class(slot)->interface_id);
+    if (below == NULL) {
+        qmp_call_fail(call, "GenericError", "\"%s\" is no filter: make it with blockdev-add",
+                      node_text(node_child(options, "plugin"), ""));
+        return NULL;
+    }
+    if (node_child(options, below) == NULL) {
+        node = node_new(BP_NODE_STRING, below, FILE_CONTROL, 0);
+        node_set_text(node, slot->backend->id);
+        g_ptr_array_add(options->children, node);
+    }
+    return g_steal_pointer(&options);
+}
+
+/* "backend": an id, or an object of options. */
+static bool
+find_new(QmpCall *call, const MachineSlot *slot, MachineSwap *swap)
+{
+    JsonNode *given = json_object_get_member(call->arguments, "backend");
+    const char *id;
+
+    if (JSON_NODE_HOLDS_OBJECT(given)) {
+        swap->filter = filter_options(call, slot, json_node_get_object(given));
+        return swap->filter != NULL;
+    }
+    if (!JSON_NODE_HOLDS_VALUE(given) || json_node_get_value_type(given) != G_TYPE_STRING) {
+        qmp_call_fail(call, "GenericError",
+                      "Invalid parameter type for 'backend', expected: string or object");
+        return false;
+    }
+    id = json_node_get_string(given);
+    swap->backend = machine_backend_find(call->machine, id);
+    if (swap->backend == NULL) {
+        qmp_call_fail(call, "GenericError", "Node '%.64s' not found", id);
+        return false;
+    }
+    if (swap->backend == slot->backend) {
+        qmp_call_fail(call, "GenericError", "Node '%s' is there already", id);
+        return false;
+    }
+    return true;
+}
+
+void
+qmp_backend_swap(QmpCall *call)
+{
+    const char *verify = qmp_text(call, "verify", "size");
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MachineSlot) slot =
+        machine_slot_find(call->machine, qmp_text(call, "device", ""), &error);
+    MachineSwap swap = {.same_size = strcmp(verify, "size") == 0};
+
+    if (slot == NULL) {
+        qmp_call_take_error(call, error);
+        return;
+    }
+    if (!swap.same_size && strcmp(verify, "none") != 0) {
+        qmp_call_fail(call, "GenericError", "Parameter 'verify' does not accept value '%.64s'",
+                      verify);
+        return;
+    }
+    if (find_new(call, slot, &swap)) {
+        call->is_deferred = true;
+        machine_swap(call->machine, slot, &swap, swapped, call);
+    }
+}
