@@ -18,6 +18,7 @@ blk_learn(struct blk *blk)
         return result;
     }
     logical = logical > info.block_size ? logical : info.block_size;
+    logical = logical != 0 ? logical : BLK_SECTOR;
     if (info.capacity < logical || logical % BLK_SECTOR != 0 ||
         (info.block_size != 0 && logical % info.block_size != 0)) {
         return -EINVAL;

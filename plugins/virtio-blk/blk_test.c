@@ -170,14 +170,13 @@ bring_up_legacy(struct rig *rig, uint32_t features)
 
 void
 write_desc(struct rig *rig, uint32_t queue, uint32_t index, uint64_t gpa, uint32_t length,
-           uint16_t flags, uint16_t next)
+           uint32_t flags_next)
 {
     uint8_t *desc = ram(rig, rig->q[queue].desc + (uint64_t)index * 16, 16);
 
     bp_store_le(desc, 8, gpa);
     bp_store_le(desc + 8, 4, length);
-    bp_store_le(desc + 12, 2, flags);
-    bp_store_le(desc + 14, 2, next);
+    bp_store_le(desc + 12, 4, flags_next);
 }
 
 void
@@ -185,7 +184,7 @@ offer(struct rig *rig, uint32_t queue, uint16_t head)
 {
     struct driver_queue *q = &rig->q[queue];
 
-    bp_store_le(ram(rig, q->avail + 4 + q->avail_index % q->size * 2, 2), 2, head);
+    bp_store_le(ram(rig, q->avail + 4 + q->avail_index % q->size * UINT64_C(2), 2), 2, head);
     q->avail_index++;
     bp_store_le(ram(rig, q->avail + 2, 2), 2, q->avail_index);
 }
@@ -230,7 +229,8 @@ add_split(struct rig *rig, uint32_t queue, const struct buffer *buffers, uint32_
         uint16_t flags =
             (uint16_t)((indirect ? 4 : 0) | (buffers[i].write ? 2 : 0) | (i + 1 < count ? 1 : 0));
         q->next_desc = (uint16_t)((at + 1) % q->size);
-        write_desc(rig, queue, at, buffers[i].gpa, buffers[i].length, flags, q->next_desc);
+        write_desc(rig, queue, at, buffers[i].gpa, buffers[i].length,
+                   flags | (uint32_t)q->next_desc << 16);
     }
     offer(rig, queue, head);
     return head;
@@ -325,7 +325,7 @@ used(struct rig *rig, uint32_t queue, uint32_t *id, uint32_t *length)
     if ((uint16_t)bp_load_le(ram(rig, q->used + 2, 2), 2) == q->used_index) {
         return 0;
     }
-    entry = ram(rig, q->used + 4 + q->used_index % q->size * 8u, 8);
+    entry = ram(rig, q->used + 4 + q->used_index % q->size * UINT64_C(8), 8);
     *id = (uint32_t)bp_load_le(entry, 4);
     *length = (uint32_t)bp_load_le(entry + 4, 4);
     q->used_index++;
@@ -336,14 +336,16 @@ used(struct rig *rig, uint32_t queue, uint32_t *id, uint32_t *length)
  */
 
 uint32_t
-send(struct rig *rig, uint32_t queue, uint32_t type, uint64_t sector, uint64_t gpa, uint32_t length,
-     uint32_t write)
+send(struct rig *rig, uint32_t queue, uint32_t type, uint64_t sector, uint64_t gpa, uint32_t length)
 {
+    uint32_t write = (length & TO_GUEST) != 0;
     uint32_t slot = rig->next_slot;
     uint64_t header = HEADERS_GPA + (uint64_t)slot * 16;
     struct buffer buffers[3] = {{header, 16, 0}, {gpa, length, write}, {STATUS_GPA + slot, 1, 1}};
     uint8_t *at = ram(rig, header, 16);
 
+    length &= ~TO_GUEST;
+    buffers[1].length = length;
     bp_store_le(at, 4, type);
     bp_store_le(at + 4, 4, 0);
     bp_store_le(at + 8, 8, sector);
@@ -366,8 +368,8 @@ uint8_t
 transfer(struct rig *rig, uint32_t type, uint64_t sector, uint64_t gpa, uint32_t length,
          uint32_t write)
 {
-    uint32_t slot = send(rig, 0, type, sector, gpa, length, write);
-    uint32_t id, bytes;
+    uint32_t slot = send(rig, 0, type, sector, gpa, length | (write ? TO_GUEST : 0));
+    uint32_t id = 0, bytes = 0;
 
     th_run(rig->th);
     assert_true(used(rig, 0, &id, &bytes));

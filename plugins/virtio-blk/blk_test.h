@@ -86,14 +86,16 @@ void notify(struct rig *rig, uint32_t queue);
 /* The next used entry: 1 with its id and length, or 0. */
 uint32_t used(struct rig *rig, uint32_t queue, uint32_t *id, uint32_t *length);
 
-/* Header, data, status byte as three buffers. Returns the slot of header and status. */
+/* Header, data, status byte as three buffers; length with TO_GUEST if the device writes the data.
+ * Returns the slot of header and status. */
+#define TO_GUEST 0x80000000u
 uint32_t send(struct rig *rig, uint32_t queue, uint32_t type, uint64_t sector, uint64_t gpa,
-              uint32_t length, uint32_t write);
+              uint32_t length);
 uint8_t status_of(struct rig *rig, uint32_t slot);
 /* Sends one, runs, and checks that it is used. Returns its status byte. */
 uint8_t transfer(struct rig *rig, uint32_t type, uint64_t sector, uint64_t gpa, uint32_t length,
                  uint32_t write);
-/* Raw access to a split ring. */
+/* Raw access to a split ring; flags_next: flags | next << 16. */
 void write_desc(struct rig *rig, uint32_t queue, uint32_t index, uint64_t gpa, uint32_t length,
-                uint16_t flags, uint16_t next);
+                uint32_t flags_next);
 void offer(struct rig *rig, uint32_t queue, uint16_t head);

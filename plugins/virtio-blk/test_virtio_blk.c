@@ -2,10 +2,12 @@
 /* Requests, configuration space, error policy and saved state of virtio-blk. */
 #include "blk_test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SECTORS (DISK_BYTES / 512)
+#define SECTORS    (DISK_BYTES / 512)
+#define AT(sector) ((size_t)(sector)*512)
 
 static uint8_t *
 data_of(struct rig *rig)
@@ -29,10 +31,10 @@ test_read_and_write_move_data_in_place(void **state)
     start(&rig, "");
     data = data_of(&rig);
     assert_int_equal(transfer(&rig, BLK_T_IN, 5, DATA_GPA, 4096, 1), BLK_S_OK);
-    assert_memory_equal(data, th_block_data(rig.disk) + 5 * 512, 4096);
+    assert_memory_equal(data, th_block_data(rig.disk) + AT(5), 4096);
     memset(data, 0x5a, 1024);
     assert_int_equal(transfer(&rig, BLK_T_OUT, 9, DATA_GPA, 1024, 0), BLK_S_OK);
-    assert_memory_equal(th_block_data(rig.disk) + 9 * 512, data, 1024);
+    assert_memory_equal(th_block_data(rig.disk) + AT(9), data, 1024);
     assert_int_equal(transfer(&rig, BLK_T_IN, SECTORS - 1, DATA_GPA, 512, 1), BLK_S_OK);
     rig_free(&rig);
 }
@@ -91,13 +93,13 @@ test_without_a_flush_feature_each_write_is_stable(void **state)
     bring_up(&rig, 0, 1, 128);
     memset(data_of(&rig), 0x11, 512);
     assert_int_equal(transfer(&rig, BLK_T_OUT, 3, DATA_GPA, 512, 0), BLK_S_OK);
-    assert_memory_equal(th_block_durable(rig.disk) + 3 * 512, data_of(&rig), 512);
+    assert_memory_equal(th_block_durable(rig.disk) + AT(3), data_of(&rig), 512);
     bring_up(&rig, BLK_F_FLUSH, 1, 128);
     memset(data_of(&rig), 0x22, 512);
     assert_int_equal(transfer(&rig, BLK_T_OUT, 3, DATA_GPA, 512, 0), BLK_S_OK);
-    assert_int_equal(th_block_durable(rig.disk)[3 * 512], 0x11);
+    assert_int_equal(th_block_durable(rig.disk)[AT(3)], 0x11);
     assert_int_equal(transfer(&rig, BLK_T_FLUSH, 0, 0, 0, 0), BLK_S_OK);
-    assert_int_equal(th_block_durable(rig.disk)[3 * 512], 0x22);
+    assert_int_equal(th_block_durable(rig.disk)[AT(3)], 0x22);
     rig_free(&rig);
 }
 
@@ -114,7 +116,7 @@ test_a_backend_without_fua_is_flushed_behind_stable_writes(void **state)
     bring_up(&rig, 0, 1, 128);
     memset(data_of(&rig), 0x12, 512);
     assert_int_equal(transfer(&rig, BLK_T_OUT, 3, DATA_GPA, 512, 0), BLK_S_OK);
-    assert_int_equal(th_block_durable(rig.disk)[3 * 512], 0x12);
+    assert_int_equal(th_block_durable(rig.disk)[AT(3)], 0x12);
     rig_free(&rig);
 }
 
@@ -163,15 +165,15 @@ test_ranges_are_discarded_zeroed_and_erased(void **state)
     assert_int_equal(transfer(&rig, BLK_T_DISCARD, 0, DATA_GPA, 48, 0), BLK_S_OK);
     put_range(&rig, 0, 40, 2, BLK_RANGE_UNMAP);
     assert_int_equal(transfer(&rig, BLK_T_WRITE_ZEROES, 0, DATA_GPA, 32, 0), BLK_S_OK);
-    assert_memory_equal(th_block_data(rig.disk) + 41 * 512, zeroes, 512);
-    assert_memory_equal(th_block_data(rig.disk) + 20 * 512, zeroes, 512);
-    assert_memory_not_equal(th_block_data(rig.disk) + 42 * 512, zeroes, 512);
+    assert_memory_equal(th_block_data(rig.disk) + AT(41), zeroes, 512);
+    assert_memory_equal(th_block_data(rig.disk) + AT(20), zeroes, 512);
+    assert_memory_not_equal(th_block_data(rig.disk) + AT(42), zeroes, 512);
     put_range(&rig, 0, 50, 300, 0);
     assert_int_equal(transfer(&rig, BLK_T_SECURE_ERASE, 0, DATA_GPA, 16, 0), BLK_S_OK);
     for (uint32_t i = 50; i < 350; i++) {
         assert_memory_equal(th_block_durable(rig.disk) + (size_t)i * 512, zeroes, 512);
     }
-    assert_memory_not_equal(th_block_data(rig.disk) + 350 * 512, zeroes, 512);
+    assert_memory_not_equal(th_block_data(rig.disk) + AT(350), zeroes, 512);
     rig_free(&rig);
 }
 
@@ -236,7 +238,7 @@ test_large_and_scattered_requests_go_in_steps(void **state)
         gpa += buffers[i].length;
     }
     buffers[61] = (struct buffer){STATUS_GPA, 1, 1};
-    for (uint32_t i = 0; i < 60 * 512; i++) {
+    for (uint32_t i = 0; i < AT(60); i++) {
         data_of(&rig)[i] = (uint8_t)(i * 31 >> 3);
     }
     rig.indirect = 1;
@@ -244,7 +246,7 @@ test_large_and_scattered_requests_go_in_steps(void **state)
     th_run(rig.th);
     assert_true(used(&rig, 0, &id, &length));
     assert_int_equal(status_of(&rig, 0), BLK_S_OK);
-    assert_memory_equal(th_block_data(rig.disk) + 100 * 512, data_of(&rig), 60 * 512);
+    assert_memory_equal(th_block_data(rig.disk) + AT(100), data_of(&rig), AT(60));
     rig_free(&rig);
 }
 
@@ -269,7 +271,7 @@ test_any_layout_is_understood(void **state)
     assert_true(used(&rig, 0, &id, &length));
     assert_int_equal(length, 513);
     assert_int_equal(data_of(&rig)[512], BLK_S_OK);
-    assert_memory_equal(data_of(&rig), th_block_data(rig.disk) + 7 * 512, 512);
+    assert_memory_equal(data_of(&rig), th_block_data(rig.disk) + AT(7), 512);
     /* header and data of a write in one buffer */
     bp_store_le(data_of(&rig), 8, BLK_T_OUT);
     bp_store_le(data_of(&rig) + 8, 8, 2);
@@ -280,7 +282,7 @@ test_any_layout_is_understood(void **state)
     th_run(rig.th);
     assert_true(used(&rig, 0, &id, &length));
     assert_int_equal(status_of(&rig, 0), BLK_S_OK);
-    assert_int_equal(th_block_data(rig.disk)[2 * 512 + 511], 0x77);
+    assert_int_equal(th_block_data(rig.disk)[AT(3) - 1], 0x77);
     rig_free(&rig);
 }
 
@@ -360,7 +362,7 @@ test_error_policies_report_ignore_and_stop(void **state)
     assert_int_equal(transfer(&rig, BLK_T_OUT, 0, DATA_GPA, 512, 0), BLK_S_IOERR);
     th_block_fail(rig.disk, BP_BLOCK_WRITE, 0, -ENOSPC, BP_BLOCK_RECOVERABLE);
     memset(data_of(&rig), 0x66, 512);
-    slot = send(&rig, 0, BLK_T_OUT, 4, DATA_GPA, 512, 0);
+    slot = send(&rig, 0, BLK_T_OUT, 4, DATA_GPA, 512);
     th_run(rig.th);
     assert_int_equal(th_take_request(rig.th), BP_REQUEST_STOP);
     assert_false(used(&rig, 0, &id, &length));
@@ -371,7 +373,7 @@ test_error_policies_report_ignore_and_stop(void **state)
     th_run(rig.th);
     assert_true(used(&rig, 0, &id, &length));
     assert_int_equal(status_of(&rig, slot), BLK_S_OK);
-    assert_int_equal(th_block_data(rig.disk)[4 * 512], 0x66);
+    assert_int_equal(th_block_data(rig.disk)[AT(4)], 0x66);
     rig_free(&rig);
 }
 
@@ -383,7 +385,7 @@ test_a_reset_waits_for_requests_in_flight(void **state)
 
     start(&rig, "");
     th_block_hold(rig.disk, 1);
-    slot = send(&rig, 0, BLK_T_IN, 0, DATA_GPA, 512, 1);
+    slot = send(&rig, 0, BLK_T_IN, 0, DATA_GPA, 512 | TO_GUEST);
     th_run(rig.th);
     assert_int_equal(th_block_in_flight(rig.disk), 1);
     put(&rig, COMMON(0x14), 1, 0);
@@ -405,9 +407,9 @@ test_a_quiesce_waits_and_new_requests_wait_for_the_resume(void **state)
     uint32_t id, length, slot;
 
     start(&rig, "");
-    (void)send(&rig, 0, BLK_T_IN, 0, DATA_GPA, 512, 1);
+    (void)send(&rig, 0, BLK_T_IN, 0, DATA_GPA, 512 | TO_GUEST);
     assert_int_equal(th_quiesce(rig.dev), 0);
-    slot = send(&rig, 0, BLK_T_IN, 1, DATA_GPA, 512, 1);
+    slot = send(&rig, 0, BLK_T_IN, 1, DATA_GPA, 512 | TO_GUEST);
     th_run(rig.th);
     assert_int_equal(status_of(&rig, slot), 0xee);
     th_resume(rig.dev);
@@ -433,8 +435,8 @@ test_saved_state_goes_on_with_held_requests(void **state)
         assert_int_equal(transfer(&rig, BLK_T_IN, 0, DATA_GPA, 512, 1), BLK_S_OK);
         th_block_fail(rig.disk, BP_BLOCK_WRITE, 0, -EIO, 0);
         memset(data_of(&rig), 0x44, 512);
-        slot[0] = send(&rig, 0, BLK_T_OUT, 6, DATA_GPA, 512, 0);
-        slot[1] = send(&rig, 0, BLK_T_IN, 7, DATA_GPA + 4096, 512, 1);
+        slot[0] = send(&rig, 0, BLK_T_OUT, 6, DATA_GPA, 512);
+        slot[1] = send(&rig, 0, BLK_T_IN, 7, DATA_GPA + 4096, 512 | TO_GUEST);
         th_run(rig.th);
         th_stop(rig.dev);
         assert_int_equal(th_quiesce(rig.dev), 0);
@@ -454,12 +456,57 @@ test_saved_state_goes_on_with_held_requests(void **state)
         th_run(rig.th);
         assert_int_equal(status_of(&rig, slot[0]), BLK_S_OK);
         assert_int_equal(status_of(&rig, slot[1]), BLK_S_OK);
-        assert_int_equal(th_block_data(rig.disk)[6 * 512], 0x44);
+        assert_int_equal(th_block_data(rig.disk)[AT(6)], 0x44);
         assert_true(used(&rig, 0, &id, &length) && used(&rig, 0, &id, &length));
         assert_int_equal(transfer(&rig, BLK_T_IN, 3, DATA_GPA, 512, 1), BLK_S_OK);
         free(data);
         rig_free(&rig);
     }
+}
+
+/* A held write, saved; the machine that restores it says that its memory is somewhere else. */
+static void
+restore_changed(uint64_t gpa, uint64_t length, int32_t expected)
+{
+    struct rig rig;
+    uint8_t *data;
+    uint64_t bytes;
+
+    rig_plug(&rig, "on_write_error = \"stop\";");
+    bring_up(&rig, BLK_F_FLUSH, 1, 128);
+    th_block_fail(rig.disk, BP_BLOCK_WRITE, 0, -EIO, 0);
+    (void)send(&rig, 0, BLK_T_OUT, 6, DATA_GPA, 512);
+    th_run(rig.th);
+    th_stop(rig.dev);
+    assert_int_equal(th_quiesce(rig.dev), 0);
+    assert_int_equal(th_save(rig.dev, &data, &bytes), 0);
+    th_resume(rig.dev);
+    for (uint64_t at = 0; at + 16 <= bytes; at++) {
+        if (bp_load_le(data + at, 8) == DATA_GPA && bp_load_le(data + at + 8, 8) == 512) {
+            bp_store_le(data + at, 8, gpa);
+            bp_store_le(data + at + 8, 8, length);
+        }
+    }
+    assert_int_equal(th_validate(rig.dev, data, bytes), expected);
+    if (expected == 0) {
+        assert_int_equal(th_restore(rig.dev, data, bytes), 0);
+        th_start(rig.dev);
+        th_run(rig.th);
+        assert_true(status(&rig) & BP_VIRTIO_NEEDS_RESET);
+        bring_up(&rig, 0, 1, 128);
+        assert_int_equal(transfer(&rig, BLK_T_IN, 3, DATA_GPA, 512, 1), BLK_S_OK);
+    }
+    free(data);
+    rig_free(&rig);
+}
+
+static void
+test_a_held_request_whose_memory_is_gone_needs_a_reset(void **state)
+{
+    restore_changed(UINT64_C(1) << 50, 512, 0);
+    restore_changed(TH_LOW_RAM_BYTES - 256, 512, 0);
+    restore_changed(DATA_GPA, 0, -EINVAL);
+    restore_changed(DATA_GPA, UINT64_C(1) << 32, -EINVAL);
 }
 
 static void
@@ -477,26 +524,30 @@ test_each_host_call_may_fail(void **state)
 }
 
 static void
+expect_refused(const char *option)
+{
+    struct th_host *th = th_new();
+    char text[128];
+
+    (void)th_block_new(th, "sys", DISK_BYTES);
+    (void)snprintf(text, sizeof(text), "backend = \"sys\"; %s", option);
+    if (th_plug(th, &backplane_plugin_v1, "blk0", text) != NULL) {
+        fail_msg("taken: %s", option);
+    }
+    assert_string_not_equal(th_error_text(th), "");
+    th_free(th);
+}
+
+static void
 test_bad_options_are_explained(void **state)
 {
-    static const char *const bad[] = {
-        "queue_size = 100;",          "logical_block_size = 3000;", "cylinders = 3;",
-        "serial = \"a\\tb\";",        "queue_loops = (0, 7);",      "physical_block_size = 1000;",
-        "logical_block_size = 4097;",
-    };
-
-    for (uint32_t i = 0; i < BP_ARRAY_LENGTH(bad); i++) {
-        struct th_host *th = th_new();
-        char text[128] = "backend = \"sys\"; ";
-
-        (void)th_block_new(th, "sys", DISK_BYTES);
-        strcat(text, bad[i]);
-        if (th_plug(th, &backplane_plugin_v1, "blk0", text) != NULL) {
-            fail_msg("taken: %s", bad[i]);
-        }
-        assert_string_not_equal(th_error_text(th), "");
-        th_free(th);
-    }
+    expect_refused("queue_size = 100;");
+    expect_refused("logical_block_size = 3000;");
+    expect_refused("logical_block_size = 4097;");
+    expect_refused("physical_block_size = 1000;");
+    expect_refused("cylinders = 3;");
+    expect_refused("serial = \"a\tb\";");
+    expect_refused("queue_loops = (0, 7);");
 }
 
 int
@@ -522,6 +573,7 @@ main(void)
         cmocka_unit_test(test_a_reset_waits_for_requests_in_flight),
         cmocka_unit_test(test_a_quiesce_waits_and_new_requests_wait_for_the_resume),
         cmocka_unit_test(test_saved_state_goes_on_with_held_requests),
+        cmocka_unit_test(test_a_held_request_whose_memory_is_gone_needs_a_reset),
         cmocka_unit_test(test_each_host_call_may_fail),
         cmocka_unit_test(test_bad_options_are_explained),
     };

@@ -79,17 +79,23 @@ chain_pieces(const struct bp_virtqueue *queue, struct bp_virtio_chain *chain)
     return (struct bp_virtio_piece *)(void *)(chain->iov + queue->max_pieces);
 }
 
-/* The pieces were checked when they were made, and RAM does not change between quiesces. */
-void
+int32_t
 chain_restore_iov(struct bp_virtqueue *queue, struct bp_virtio_chain *chain)
 {
     for (uint32_t i = 0; i < chain->out_count + chain->in_count; i++) {
         const struct bp_virtio_piece *piece = &chain->pieces[i];
-
-        chain->iov[i].base =
+        void *memory =
             bp_ram_translate(queue->view, piece->gpa, piece->length, i >= chain->out_count);
-        chain->iov[i].length = chain->iov[i].base != NULL ? piece->length : 0;
+
+        if (memory == NULL) {
+            bp_virtio_broken(queue->virtio, "queue %u: a pending request's memory at %#llx is gone",
+                             queue->index, (unsigned long long)piece->gpa);
+            return -EINVAL;
+        }
+        chain->iov[i].base = memory;
+        chain->iov[i].length = piece->length;
     }
+    return 0;
 }
 
 static int32_t

@@ -351,7 +351,7 @@ bp_virtio_ram_changed(struct bp_virtio *virtio)
         struct bp_virtqueue *queue = &virtio->queues[i];
         pthread_mutex_lock(&queue->lock);
         if (queue->live) {
-            (void)virtqueue_map(queue);
+            (void)virtqueue_remap(queue);
         }
         pthread_mutex_unlock(&queue->lock);
     }

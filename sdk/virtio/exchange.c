@@ -138,7 +138,7 @@ bp_virtqueue_hold(struct bp_virtio_chain *chain)
         chain_free(queue, chain);
         return;
     }
-    chain_restore_iov(queue, chain);
+    (void)chain_restore_iov(queue, chain); /* RAM has not changed since it was popped */
     list_held(queue, chain);
 }
 

@@ -267,6 +267,22 @@ bp_virtio_save(struct bp_virtio *virtio, const struct bp_state_sink *sink)
     return result;
 }
 
+/* No piece is empty: pop() makes none. Where they are is for after_restore() to see. */
+static int32_t
+check_pieces(struct cursor *cursor, uint64_t count)
+{
+    uint64_t gpa = 0, length = 0;
+
+    for (uint64_t i = 0; i < count; i++) {
+        field(cursor, 8, &gpa);
+        field(cursor, 8, &length);
+        if (length == 0 || length > UINT32_MAX) {
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
 /* The next chain goes into a free slot; its memory is looked up when everyone is restored. */
 static int32_t
 load_chain(struct bp_virtqueue *queue, struct cursor *cursor, const struct saved_queue *from,
@@ -284,8 +300,7 @@ load_chain(struct bp_virtqueue *queue, struct cursor *cursor, const struct saved
         return -EINVAL;
     }
     if (!apply) {
-        cursor->at += count * PIECE_BYTES;
-        return 0;
+        return check_pieces(cursor, count);
     }
     queue->free = chain->next;
     chain_clear(queue, chain);

@@ -298,8 +298,8 @@ const uint8_t *chain_table(struct bp_virtqueue *queue, const struct virtio_desc 
 int32_t chains_init(struct bp_virtqueue *queue, uint32_t request_size, uint32_t max_pieces);
 void chains_done(struct bp_virtqueue *queue);
 struct bp_virtio_chain *chain_at(const struct bp_virtqueue *queue, uint32_t slot);
-/* The iov as it was popped, or after RAM was mapped anew. [queue] */
-void chain_restore_iov(struct bp_virtqueue *queue, struct bp_virtio_chain *chain);
+/* The iov as it was popped, or after RAM was mapped anew. -EINVAL: broken, said so. [queue] */
+int32_t chain_restore_iov(struct bp_virtqueue *queue, struct bp_virtio_chain *chain);
 struct bp_virtio_piece *chain_pieces(const struct bp_virtqueue *queue,
                                      struct bp_virtio_chain *chain);
 /* Empty, with a cleared request. */
@@ -332,6 +332,8 @@ uint32_t virtqueue_in_flight(struct bp_virtqueue *queue);
 int32_t virtqueue_map(struct bp_virtqueue *queue);
 /* A restored queue runs again. */
 void virtqueue_go_on(struct bp_virtqueue *queue);
+/* Likewise, and the memory of the chains that are not in flight. [queue] */
+int32_t virtqueue_remap(struct bp_virtqueue *queue);
 /* The doorbell. [loop] */
 void virtqueue_ring(void *opaque);
 

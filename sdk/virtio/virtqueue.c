@@ -196,6 +196,20 @@ virtqueue_in_flight(struct bp_virtqueue *queue)
     return count;
 }
 
+int32_t
+virtqueue_remap(struct bp_virtqueue *queue)
+{
+    int32_t result = virtqueue_map(queue);
+
+    for (uint32_t i = 0; i < queue->slot_count && result == 0; i++) {
+        struct bp_virtio_chain *chain = chain_at(queue, i);
+        if (chain->state == CHAIN_HELD || chain->state == CHAIN_DONE) {
+            result = chain_restore_iov(queue, chain);
+        }
+    }
+    return result;
+}
+
 void
 virtqueue_go_on(struct bp_virtqueue *queue)
 {
@@ -204,16 +218,10 @@ virtqueue_go_on(struct bp_virtqueue *queue)
     pthread_mutex_lock(&queue->lock);
     if (queue->restored && !atomic_load(&virtio->broken)) {
         take_formats(queue);
-        if (virtqueue_map(queue) == 0 && positions_valid(queue)) {
+        if (positions_valid(queue) && virtqueue_remap(queue) == 0) {
             queue->live = 1;
             queue->waiting = 0;
             queue->retry = 1;
-            for (uint32_t i = 0; i < queue->slot_count; i++) {
-                struct bp_virtio_chain *chain = chain_at(queue, i);
-                if (chain->state != CHAIN_FREE) {
-                    chain_restore_iov(queue, chain);
-                }
-            }
             if (virtio->ops->start != NULL) {
                 virtio->ops->start(virtio->opaque, queue);
             }
