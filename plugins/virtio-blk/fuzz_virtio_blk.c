@@ -149,7 +149,7 @@ put_request(struct target *t, struct input *in)
                  UINT64_C(2) << 48);
     th_write(t->th, ring + 32, 8, HEADER + 64);
     th_write(t->th, ring + 40, 8, 1 | UINT64_C(2) << 32);
-    th_write(t->th, ring + AVAIL + 4 + index % SIZE * 2, 2, 0);
+    th_write(t->th, ring + AVAIL + 4 + index % SIZE * UINT64_C(2), 2, 0);
     th_write(t->th, ring + AVAIL + 2, 2, index + 1u);
     put(t, 0x3000 + 4 * queue, 2, queue);
 }

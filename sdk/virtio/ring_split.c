@@ -35,47 +35,63 @@ split_empty(struct bp_virtqueue *queue)
     return available(queue) <= 0;
 }
 
+struct walk {
+    const uint8_t *table;
+    uint32_t count; /* entries of the table */
+    uint32_t at;
+    uint32_t seen;
+    uint32_t indirect;
+};
+
+/* 2.7.5.3.1: a table is not in a table, and ends the chain. */
+static int32_t
+enter_table(struct bp_virtqueue *queue, struct walk *walk, const struct virtio_desc *desc)
+{
+    if (walk->indirect || (desc->flags & VIRTIO_DESC_NEXT)) {
+        bp_virtio_broken(queue->virtio, "queue %u: an indirect descriptor %s", queue->index,
+                         walk->indirect ? "in an indirect table" : "with a next one");
+        return -EINVAL;
+    }
+    walk->table = chain_table(queue, desc, &walk->count);
+    walk->indirect = 1;
+    walk->at = walk->seen = 0;
+    return walk->table != NULL ? 1 : -EINVAL;
+}
+
+static int32_t
+go_to_next(struct bp_virtqueue *queue, struct walk *walk, const struct virtio_desc *desc)
+{
+    if (!(desc->flags & VIRTIO_DESC_NEXT)) {
+        return 0;
+    }
+    walk->at = desc->next;
+    walk->seen++;
+    if (walk->at >= walk->count || walk->seen >= walk->count) {
+        bp_virtio_broken(queue->virtio, "queue %u: a chain %s", queue->index,
+                         walk->at >= walk->count ? "leaves its table" : "runs in a circle");
+        return -EINVAL;
+    }
+    return 1;
+}
+
 /* Follows a chain through the table it starts in, then through an indirect one at most. */
 static int32_t
-walk(struct bp_virtqueue *queue, struct bp_virtio_chain *chain)
+follow(struct bp_virtqueue *queue, struct bp_virtio_chain *chain)
 {
-    const uint8_t *table = queue->ring.desc;
-    uint32_t count = queue->entries;
-    uint32_t at = chain->id;
-    uint32_t seen = 0;
-    uint32_t indirect = 0;
+    struct walk walk = {.table = queue->ring.desc, .count = queue->entries, .at = chain->id};
+    int32_t more = 1;
 
-    for (;;) {
-        struct virtio_desc desc = ring_load_desc(table + (size_t)at * DESC_BYTES);
+    while (more > 0) {
+        struct virtio_desc desc = ring_load_desc(walk.table + (size_t)walk.at * DESC_BYTES);
 
         if (desc.flags & VIRTIO_DESC_INDIRECT) {
-            if (indirect || (desc.flags & VIRTIO_DESC_NEXT)) { /* 2.7.5.3.1 */
-                bp_virtio_broken(queue->virtio, "queue %u: an indirect descriptor %s", queue->index,
-                                 indirect ? "in an indirect table" : "with a next one");
-                return -EINVAL;
-            }
-            table = chain_table(queue, &desc, &count);
-            if (table == NULL) {
-                return -EINVAL;
-            }
-            indirect = 1;
-            at = seen = 0;
-            continue;
-        }
-        if (chain_add(queue, chain, &desc, desc.flags & VIRTIO_DESC_WRITE) != 0) {
-            return -EINVAL;
-        }
-        if (!(desc.flags & VIRTIO_DESC_NEXT)) {
-            return 0;
-        }
-        at = desc.next;
-        seen++;
-        if (at >= count || seen >= count) {
-            bp_virtio_broken(queue->virtio, "queue %u: a chain %s", queue->index,
-                             at >= count ? "leaves its table" : "runs in a circle");
-            return -EINVAL;
+            more = enter_table(queue, &walk, &desc);
+        } else {
+            more = chain_add(queue, chain, &desc, desc.flags & VIRTIO_DESC_WRITE);
+            more = more == 0 ? go_to_next(queue, &walk, &desc) : more;
         }
     }
+    return more;
 }
 
 int32_t
@@ -87,14 +103,14 @@ split_pop(struct bp_virtqueue *queue, struct bp_virtio_chain *chain)
     if (count <= 0) {
         return count;
     }
-    chain->id = ring_load16(queue->ring.driver + RING_ENTRY + at * AVAIL_BYTES);
+    chain->id = ring_load16(queue->ring.driver + RING_ENTRY + (size_t)at * AVAIL_BYTES);
     chain->descriptors = 1;
     if (chain->id >= queue->entries) {
         bp_virtio_broken(queue->virtio, "queue %u: descriptor %u in a table of %u", queue->index,
                          chain->id, queue->entries);
         return -EINVAL;
     }
-    if (walk(queue, chain) != 0) {
+    if (follow(queue, chain) != 0) {
         return -EINVAL;
     }
     queue->last_avail++;
@@ -132,7 +148,7 @@ split_publish(struct bp_virtqueue *queue)
      * index (2.7.7.2). */
     atomic_thread_fence(memory_order_seq_cst);
     if (queue->events) {
-        event = ring_load16(queue->ring.driver + RING_ENTRY + queue->entries * AVAIL_BYTES);
+        event = ring_load16(queue->ring.driver + RING_ENTRY + (size_t)queue->entries * AVAIL_BYTES);
         return (uint16_t)(queue->used - event - 1) < moved;
     }
     if (virtio_has(queue->virtio, BP_VIRTIO_F_NOTIFY_ON_EMPTY) && queue->in_flight == 0 &&

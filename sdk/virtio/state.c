@@ -95,7 +95,7 @@ check_vector(const struct bp_virtio *virtio, uint64_t vector)
 static int32_t
 load_device(struct bp_virtio *virtio, struct cursor *cursor, uint32_t apply)
 {
-    struct saved_device saved;
+    struct saved_device saved = {0};
     uint64_t known = virtio_offered(virtio, 0) | virtio_offered(virtio, 1);
 
     device_fields(cursor, &saved);
@@ -290,7 +290,7 @@ load_chain(struct bp_virtqueue *queue, struct cursor *cursor, const struct saved
 {
     struct bp_virtio_chain *chain = queue->free;
     struct bp_virtio_piece *pieces;
-    struct saved_chain saved;
+    struct saved_chain saved = {0};
     uint64_t count;
 
     chain_fields(cursor, &saved);
@@ -335,7 +335,7 @@ check_queue(const struct bp_virtqueue *queue, const struct saved_queue *saved)
 static int32_t
 load_queue(struct bp_virtqueue *queue, struct cursor *cursor, uint32_t apply)
 {
-    struct saved_queue saved;
+    struct saved_queue saved = {0};
     int32_t result;
 
     queue_fields(cursor, &saved);

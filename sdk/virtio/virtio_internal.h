@@ -192,30 +192,33 @@ ring_store32(uint8_t *at, uint32_t value)
     __atomic_store_n((uint32_t *)(void *)at, value, __ATOMIC_RELAXED);
 }
 
-/* A descriptor, each half read once; what follows works on the copy. Tables of indirect descriptors
- * may lie at any address. */
+/* Eight bytes, each read once. Tables of indirect descriptors may lie at any address. */
+static inline uint64_t
+ring_load64(const uint8_t *at)
+{
+    uint64_t value = 0;
+
+    if (((uintptr_t)at & 7) == 0) {
+        return __atomic_load_n((const uint64_t *)(const void *)at, __ATOMIC_RELAXED);
+    }
+    for (uint32_t i = 0; i < 8; i++) {
+        value |= (uint64_t)__atomic_load_n(at + i, __ATOMIC_RELAXED) << (8 * i);
+    }
+    return value;
+}
+
+/* What follows works on the copy. */
 static inline struct virtio_desc
 ring_load_desc(const uint8_t *at)
 {
-    struct virtio_desc desc;
-    uint64_t words[2];
+    uint64_t rest = ring_load64(at + 8);
+    const struct virtio_desc desc = {
+        .gpa = ring_load64(at),
+        .length = (uint32_t)rest,
+        .flags = (uint16_t)(rest >> 32),
+        .next = (uint16_t)(rest >> 48),
+    };
 
-    if (((uintptr_t)at & 7) == 0) {
-        const uint64_t *from = (const uint64_t *)(const void *)at;
-        words[0] = __atomic_load_n(&from[0], __ATOMIC_RELAXED);
-        words[1] = __atomic_load_n(&from[1], __ATOMIC_RELAXED);
-    } else {
-        for (uint32_t i = 0; i < 2; i++) {
-            words[i] = 0;
-            for (uint32_t j = 0; j < 8; j++) {
-                words[i] |= (uint64_t)__atomic_load_n(at + i * 8 + j, __ATOMIC_RELAXED) << (8 * j);
-            }
-        }
-    }
-    desc.gpa = words[0];
-    desc.length = (uint32_t)words[1];
-    desc.flags = (uint16_t)(words[1] >> 32);
-    desc.next = (uint16_t)(words[1] >> 48);
     return desc;
 }
 

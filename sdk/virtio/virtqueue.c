@@ -210,22 +210,29 @@ virtqueue_remap(struct bp_virtqueue *queue)
     return result;
 }
 
-void
-virtqueue_go_on(struct bp_virtqueue *queue)
+static void
+go_on_locked(struct bp_virtqueue *queue)
 {
     struct bp_virtio *virtio = queue->virtio;
 
+    take_formats(queue);
+    if (atomic_load(&virtio->broken) || !positions_valid(queue) || virtqueue_remap(queue) != 0) {
+        return;
+    }
+    queue->live = 1;
+    queue->waiting = 0;
+    queue->retry = 1;
+    if (virtio->ops->start != NULL) {
+        virtio->ops->start(virtio->opaque, queue);
+    }
+}
+
+void
+virtqueue_go_on(struct bp_virtqueue *queue)
+{
     pthread_mutex_lock(&queue->lock);
-    if (queue->restored && !atomic_load(&virtio->broken)) {
-        take_formats(queue);
-        if (positions_valid(queue) && virtqueue_remap(queue) == 0) {
-            queue->live = 1;
-            queue->waiting = 0;
-            queue->retry = 1;
-            if (virtio->ops->start != NULL) {
-                virtio->ops->start(virtio->opaque, queue);
-            }
-        }
+    if (queue->restored) {
+        go_on_locked(queue);
     }
     queue->restored = 0;
     pthread_mutex_unlock(&queue->lock);
