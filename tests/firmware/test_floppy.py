@@ -31,13 +31,15 @@ devices = {{
 """
 
 
-def boots(directory, kilobytes, cylinders, heads, sectors, options=""):
+def boots(directory, kilobytes, cylinders, heads, sectors, options="", signature=b"\x55\xaa"):
     """The boot sector reads its text from the last sector of the floppy."""
     text = f"BOOTED FROM {kilobytes} KB"
     image = os.path.join(directory, "floppy.img")
     with open(image, "wb") as file:
         file.write(boot_image(text, kilobytes * 1024, (cylinders - 1, heads - 1, sectors),
                               (heads, sectors)))
+        file.seek(510)
+        file.write(signature)
     with Machine(config(image, options), directory=directory) as machine:
         machine.wait_for(text, 120)
         check(machine.wait_end(20) == 0, "power-off must end it with status 0:\n" + machine.tail())
@@ -61,6 +63,10 @@ def test_seabios_boots_1440_kb(directory):
 
 def test_seabios_boots_2880_kb(directory):
     boots(directory, 2880, 80, 2, 36)
+
+
+def test_seabios_boots_an_unsigned_floppy_when_told_so(directory):
+    boots(directory, 360, 40, 2, 9, "check_signature = false;", signature=b"\0\0")
 
 
 def test_seabios_boots_with_seeks_and_turns_that_take_their_time(directory):
@@ -104,6 +110,7 @@ if __name__ == "__main__":
         test_seabios_boots_1200_kb,
         test_seabios_boots_1440_kb,
         test_seabios_boots_2880_kb,
+        test_seabios_boots_an_unsigned_floppy_when_told_so,
         test_seabios_boots_with_seeks_and_turns_that_take_their_time,
         test_grub_boots_from_a_floppy_and_powers_off,
     ])
