@@ -346,6 +346,16 @@ board_fw_cfg_set_u16(Board *board, uint16_t key, uint16_t value)
     fw_cfg_set_int(board->fw_cfg, key, value, sizeof(value));
 }
 
+/* Bits 0-3 of the first belong to devices, which may have set theirs already. */
+static void
+set_boot_cells(Board *board, uint8_t cell_38, uint8_t cell_3d)
+{
+    uint8_t flags = board_cmos_get(board, CELL_BOOT_THIRD) & 0x0F;
+
+    board_cmos_set(board, CELL_BOOT_THIRD, (uint8_t)((cell_38 & 0xF0) | flags));
+    board_cmos_set(board, CELL_BOOT_FIRST, cell_3d);
+}
+
 bool
 board_set_boot_order(Board *board, const BoardBootOrder *order, GError **error)
 {
@@ -359,8 +369,7 @@ board_set_boot_order(Board *board, const BoardBootOrder *order, GError **error)
         return false;
     }
     boot_order_cmos(order, &cell_38, &cell_3d);
-    board_cmos_set(board, CELL_BOOT_THIRD, cell_38);
-    board_cmos_set(board, CELL_BOOT_FIRST, cell_3d);
+    set_boot_cells(board, cell_38, cell_3d);
     board_fw_cfg_set_u16(board, FW_CFG_BOOT_MENU, order->menu ? 1 : 0);
     if (text[0] != '\0' &&
         !board_fw_cfg_add_file(board, "bootorder", text, strlen(text) + 1, error)) {
@@ -407,8 +416,7 @@ board_finalize(Board *board, GError **error)
         const BoardBootOrder usual = {0};
         uint8_t cell_38, cell_3d;
         boot_order_cmos(&usual, &cell_38, &cell_3d);
-        board_cmos_set(board, CELL_BOOT_THIRD, cell_38);
-        board_cmos_set(board, CELL_BOOT_FIRST, cell_3d);
+        set_boot_cells(board, cell_38, cell_3d);
     }
     return board_build_tables(board, error);
 }

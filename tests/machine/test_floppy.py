@@ -60,6 +60,9 @@ def test_cmos_names_the_drives(directory):
         with Floppy(directory, [(None, f'type = "{name}";') for name in types]) as m:
             equal(m.cmos(0x10), cell, f"CMOS 10h with {types}")
             equal(m.cmos(0x14) & 0xc1, equipment, f"equipment byte with {types}")
+            equal(m.cmos(0x38) & 0x01, 0, "firmware looks for a signature")
+    with Floppy(directory, [(None, "")], "check_signature = false;") as m:
+        equal(m.cmos(0x38), 0x31, "CMOS 38h: unsigned floppies; the boot order stays")
 
 
 def test_reset_is_followed_by_four_answers_of_the_polling(directory):
