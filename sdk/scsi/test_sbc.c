@@ -609,6 +609,24 @@ test_a_resized_disk_tells_every_initiator(void **state)
     }
 }
 
+/* Found by the fuzzer: the next request of a command would have been outside of the backend. */
+static void
+test_a_disk_that_shrinks_amid_a_command_is_not_read_past_its_end(void **state)
+{
+    struct rig *rig = *state;
+    struct bp_iovec iov = {rig->data, 4096};
+
+    bp_scsi_task_init(&rig->task, &rig->nexus[0], CDB(0x28, 0, 0, 0, 0x1f, 0xf0, 0, 0, 16, 0), 10);
+    assert_int_equal(bp_scsi_start(&rig->task), BP_SCSI_IN);
+    assert_int_equal(bp_scsi_move(&rig->task, &iov, 1, 4096), BP_SCSI_WAIT);
+    rig_run(rig);
+    rig->info.capacity = 4096 * SIZE;
+    rig->client->event(rig->client_opaque, BP_BLOCK_EVENT_RESIZED);
+    iov = (struct bp_iovec){rig->data, 4096};
+    assert_int_equal(bp_scsi_move(&rig->task, &iov, 1, 4096), BP_SCSI_DONE);
+    rig_expect(rig, 5, 0x2100);
+}
+
 static void
 test_stopped_disk_has_flushed_and_wants_a_start(void **state)
 {
@@ -660,6 +678,7 @@ main(void)
         T(test_descriptor_sense_by_the_control_page),
         T(test_reservation_keeps_others_out),
         T(test_a_resized_disk_tells_every_initiator),
+        T(test_a_disk_that_shrinks_amid_a_command_is_not_read_past_its_end),
         T(test_stopped_disk_has_flushed_and_wants_a_start),
     };
 
