@@ -45,8 +45,18 @@ scsi_cd_detach(void *self, uint32_t slot, uint32_t use)
     }
 }
 
+static void
+scsi_cd_reset(void *self, uint32_t kind)
+{
+    struct scsi_cd *cd = self;
+
+    /* 29h: power on, or reset of the bus */
+    bp_scsi_target_reset(&cd->target, kind == BP_RESET_POWER_ON ? 0x2901 : 0x2902);
+}
+
 static const struct bp_life_ops scsi_cd_life = {
     .size = sizeof(scsi_cd_life),
+    .reset = scsi_cd_reset,
     .attach = scsi_cd_attach,
     .detach = scsi_cd_detach,
 };

@@ -45,8 +45,18 @@ scsi_disk_detach(void *self, uint32_t slot, uint32_t use)
     }
 }
 
+static void
+scsi_disk_reset(void *self, uint32_t kind)
+{
+    struct scsi_disk *disk = self;
+
+    /* 29h: power on, or reset of the bus */
+    bp_scsi_target_reset(&disk->target, kind == BP_RESET_POWER_ON ? 0x2901 : 0x2902);
+}
+
 static const struct bp_life_ops scsi_disk_life = {
     .size = sizeof(scsi_disk_life),
+    .reset = scsi_disk_reset,
     .attach = scsi_disk_attach,
     .detach = scsi_disk_detach,
 };

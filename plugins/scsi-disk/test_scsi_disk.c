@@ -371,6 +371,27 @@ test_initiators_have_unit_attentions_of_their_own(void **state)
  */
 
 static void
+test_reset_ends_commands_and_is_announced(void **state)
+{
+    struct adapter *adapter = *state;
+
+    th_block_hold(adapter->block, 1);
+    SEND(adapter, 1, 512, 0, 0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0);
+    send(adapter, 2, CDB(0x28, 0, 0, 0, 0, 1, 0, 0, 1, 0), 10, 512, 0, BP_SCSI_ORDERED);
+    th_run(adapter->th);
+    th_reset(adapter->disk, BP_RESET_SYSTEM);
+    th_block_hold(adapter->block, 0);
+    th_block_release(adapter->block, 8, 0);
+    th_run(adapter->th);
+    assert_int_equal(adapter->last[1].result, -ECANCELED);
+    assert_int_equal(adapter->last[2].result, -ECANCELED);
+    SEND(adapter, 3, 0, 0, 0, 0, 0, 0, 0, 0);
+    th_run(adapter->th);
+    assert_int_equal(adapter->last[3].status, BP_SCSI_CHECK_CONDITION);
+    assert_memory_equal(adapter->sense[3] + 12, CDB(0x29, 2), 2);
+}
+
+static void
 test_state_comes_back_and_is_checked(void **state)
 {
     struct adapter *adapter = *state;
@@ -439,6 +460,7 @@ main(void)
         T(test_a_function_ends_after_the_commands_it_aborts),
         T(test_one_command_is_queried_and_aborted),
         T(test_initiators_have_unit_attentions_of_their_own),
+        T(test_reset_ends_commands_and_is_announced),
         T(test_state_comes_back_and_is_checked),
         cmocka_unit_test(test_options_are_checked),
         cmocka_unit_test(test_every_failing_host_call_leaves_nothing),

@@ -720,3 +720,12 @@ bp_scsi_target_detach(struct bp_scsi_target *target)
 {
     bp_scsi_unit_detach(&target->unit);
 }
+
+void
+bp_scsi_target_reset(struct bp_scsi_target *target, uint16_t code)
+{
+    pthread_mutex_lock(&target->lock);
+    target_abort_all(target);
+    bp_scsi_unit_reset(&target->unit, code);
+    pthread_mutex_unlock(&target->lock);
+}

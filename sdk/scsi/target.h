@@ -75,5 +75,7 @@ void target_kick(struct bp_scsi_target_queue *queue);
 /* The command was delivered: functions that waited for it. */
 void target_function_progress(struct bp_scsi_target_slot *slot);
 
+/* Aborts every command of every queue. */
+void target_abort_all(struct bp_scsi_target *target);
 /* bp_scsi_ops.manage */
 int32_t target_manage(void *self, void *queue, const struct bp_scsi_management *management);

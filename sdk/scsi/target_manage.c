@@ -41,6 +41,18 @@ abort_slot(struct bp_scsi_target_slot *slot)
     }
 }
 
+void
+target_abort_all(struct bp_scsi_target *target)
+{
+    for (struct bp_scsi_target_queue *queue = target->queues; queue != NULL; queue = queue->next) {
+        for (uint32_t i = 0; i < queue->slot_count; i++) {
+            if (is_running(&queue->slots[i])) {
+                abort_slot(&queue->slots[i]);
+            }
+        }
+    }
+}
+
 /* What is left to do once no command is in the way. */
 static void
 finish(struct target_function *function)

@@ -78,6 +78,8 @@ int32_t bp_scsi_target_identity(const struct bp_services *services, const struct
 int32_t bp_scsi_target_attach(struct bp_scsi_target *target,
                               const struct bp_peer *peer) BP_MUST_CHECK;
 void bp_scsi_target_detach(struct bp_scsi_target *target);
+/* life.reset: ends every command that is held or waiting, as bp_scsi_unit_reset(). [control] */
+void bp_scsi_target_reset(struct bp_scsi_target *target, uint16_t code);
 
 /* The table to give for BP_SCSI_ID; self points to a struct bp_scsi_target. */
 extern const struct bp_scsi_ops bp_scsi_target_ops;
