@@ -83,17 +83,17 @@ read_state(struct scsi_disk *disk, const void *data, uint64_t length, uint32_t a
 
     bp_state_reader_init(&reader, data, length);
     while ((r = bp_state_next(&reader, &record)) == 1) {
-        if (record.tag != TAG_UNIT) {
-            if (record.tag & BP_STATE_MUST) {
-                return -EPROTO;
-            }
-            continue;
+        int32_t bad = 0;
+
+        if (record.tag == TAG_UNIT) {
+            found++;
+            bad = apply ? bp_scsi_unit_restore(&disk->target.unit, record.data, record.length)
+                        : bp_scsi_unit_check(&disk->target.unit, record.data, record.length);
+        } else if (record.tag & BP_STATE_MUST) {
+            bad = -EPROTO;
         }
-        found++;
-        r = apply ? bp_scsi_unit_restore(&disk->target.unit, record.data, record.length)
-                  : bp_scsi_unit_check(&disk->target.unit, record.data, record.length);
-        if (r != 0) {
-            return r;
+        if (bad != 0) {
+            return bad;
         }
     }
     return r == 0 && found != 1 ? -EINVAL : r;

@@ -22,7 +22,8 @@
 void
 cd_msf(uint64_t lba, uint8_t *msf)
 {
-    uint64_t frames = lba > MSF_MAX - PREGAP ? MSF_MAX : lba + PREGAP;
+    const uint64_t most = MSF_MAX;
+    uint64_t frames = lba > most - PREGAP ? most : lba + PREGAP;
 
     msf[0] = (uint8_t)(frames / (60 * FRAMES_PER_SECOND));
     msf[1] = (uint8_t)(frames / FRAMES_PER_SECOND % 60);

@@ -274,7 +274,7 @@ io_advance(struct bp_scsi_task *task)
         have += task->iov[i].length;
     }
     have = bp_min_u64(have, want);
-    have -= have % unit->block_size;
+    have -= task->grain != 0 ? have % task->grain : 0;
     if (have == 0) {
         /* not one block in as many pieces as the backend takes */
         bounce_block(task, op, offset, unit->block_size);

@@ -133,6 +133,22 @@ media_not_ready(struct bp_scsi_task *task)
  */
 
 static void
+tell_arrival(struct bp_scsi_nexus *nexus)
+{
+    const struct bp_scsi_port *port = nexus->unit->port;
+
+    if (nexus->change == CHANGE_SEEN) {
+        nexus->change = 0;
+        bp_scsi_nexus_attention(nexus, 0x2800);
+        return;
+    }
+    nexus->change = CHANGE_OWED;
+    if (port->attention != NULL) {
+        port->attention(nexus->unit->opaque, nexus, 0x2800);
+    }
+}
+
+static void
 arrived(struct bp_scsi_unit *unit)
 {
     unit->media_event = 2; /* new medium */
@@ -140,15 +156,7 @@ arrived(struct bp_scsi_unit *unit)
     unit->spun_down = 0;
     unit->stopped = 0;
     for (struct bp_scsi_nexus *nexus = unit->nexuses; nexus != NULL; nexus = nexus->next) {
-        if (nexus->change == CHANGE_SEEN) {
-            nexus->change = 0;
-            bp_scsi_nexus_attention(nexus, 0x2800);
-        } else {
-            nexus->change = CHANGE_OWED;
-            if (unit->port->attention != NULL) {
-                unit->port->attention(unit->opaque, nexus, 0x2800);
-            }
-        }
+        tell_arrival(nexus);
     }
 }
 
@@ -184,10 +192,7 @@ media_moved(struct bp_scsi_unit *unit, uint32_t open, struct bp_scsi_nexus *by)
 static void
 compare(struct bp_scsi_unit *unit, uint64_t blocks, uint64_t generation, uint32_t medium)
 {
-    if (medium && unit->generation != generation) {
-        left(unit, NULL);
-        arrived(unit);
-    } else if (unit->blocks != blocks && is_cd(unit)) {
+    if ((medium && unit->generation != generation) || (unit->blocks != blocks && is_cd(unit))) {
         left(unit, NULL);
         arrived(unit);
     } else if (unit->blocks != blocks) {

@@ -228,9 +228,10 @@ static void
 put_structure_list(uint8_t *data)
 {
     for (uint32_t i = 0; i < BP_ARRAY_LENGTH(structures); i++) {
-        data[4 * i] = structures[i].format;
-        data[4 * i + 1] = 0x40; /* RDS: can be read */
-        put_be(data + 4 * i + 2, 2, structures[i].length);
+        data[0] = structures[i].format;
+        data[1] = 0x40; /* RDS: can be read */
+        put_be(data + 2, 2, structures[i].length);
+        data += 4;
     }
 }
 

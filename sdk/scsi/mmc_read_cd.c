@@ -20,8 +20,8 @@
 #define SUBCODE_Q   2u
 #define SUBCODE_RW  4u
 
-#define BATCH  14u               /* sectors of data in the bounce buffer */
-#define MAKING (BATCH * CD_DATA) /* behind them: the sector that is put together */
+#define BATCH  14u                         /* sectors of data in the bounce buffer */
+#define MAKING ((uint64_t)BATCH * CD_DATA) /* behind them: the sector that is put together */
 #define ROOM   (BP_SCSI_ARENA_BYTES - MAKING)
 
 _Static_assert(ROOM >= CD_SECTOR + 296 + CD_SUBCODE, "no room for a sector");
@@ -36,34 +36,40 @@ c2_bytes(uint32_t main_channel)
     return bytes[main_channel >> C2_SHIFT & 3];
 }
 
-/* Puts together what was asked for. Returns its length. */
+/* Main channel: the selected fields, which lie side by side in a sector. Returns their length. */
 static uint32_t
-make(const struct bp_scsi_task *task, uint64_t lba, const uint8_t *data, uint8_t *out)
+make_main(uint32_t selected, uint64_t lba, const uint8_t *data, uint8_t *out)
 {
-    uint32_t selected = task->detail[1];
-    uint8_t sector[CD_SECTOR];
-    uint32_t length = 0;
-
-    /* first part wanted to last part wanted: the fields lie side by side */
     static const struct {
         uint32_t field, at, length;
     } parts[] = {{SYNC, 0, CD_SYNC_END},
                  {HEADER, CD_SYNC_END, 4},
                  {USER_DATA, CD_DATA_AT, CD_DATA},
                  {EDC_ECC, CD_EDC_AT, CD_SECTOR - CD_EDC_AT}};
+    uint8_t sector[CD_SECTOR];
+    uint32_t length = 0;
 
     if ((selected & (SYNC | HEADER | USER_DATA | EDC_ECC)) == USER_DATA) {
         memcpy(out, data, CD_DATA);
-        length = CD_DATA;
-    } else {
-        cd_make_sector(lba, data, sector);
-        for (uint32_t i = 0; i < BP_ARRAY_LENGTH(parts); i++) {
-            if (selected & parts[i].field) {
-                memcpy(out + length, sector + parts[i].at, parts[i].length);
-                length += parts[i].length;
-            }
+        return CD_DATA;
+    }
+    cd_make_sector(lba, data, sector);
+    for (uint32_t i = 0; i < BP_ARRAY_LENGTH(parts); i++) {
+        if (selected & parts[i].field) {
+            memcpy(out + length, sector + parts[i].at, parts[i].length);
+            length += parts[i].length;
         }
     }
+    return length;
+}
+
+/* Puts together what was asked for. Returns its length. */
+static uint32_t
+make(const struct bp_scsi_task *task, uint64_t lba, const uint8_t *data, uint8_t *out)
+{
+    uint32_t selected = task->detail[1];
+    uint32_t length = make_main(selected, lba, data, out);
+
     memset(out + length, 0, c2_bytes(selected) + CD_SUBCODE);
     length += c2_bytes(selected);
     if (task->detail[2] == SUBCODE_RAW) {

@@ -17,7 +17,7 @@
 #define FOR_DISK 1u
 #define FOR_CD   2u
 
-struct mode_page {
+struct mode_page { // NOLINT(clang-analyzer-optin.performance.Padding): read as a table
     uint8_t code;
     uint8_t length; /* with its two bytes of header */
     uint8_t units;
@@ -135,8 +135,8 @@ fill_disk_recovery(const struct bp_scsi_unit *unit, uint8_t *page, uint32_t whic
     page[2] = 0xc0; /* reallocation is what the backend does */
 }
 
-#define HEADS   255u
-#define SECTORS 63u
+#define HEADS   UINT64_C(255)
+#define SECTORS UINT64_C(63)
 
 /* Rigid disk geometry, SBC-2 6.3.5: obsolete, and what firmware still reads. */
 static void
@@ -453,6 +453,26 @@ check_descriptor(struct bp_scsi_task *task, uint32_t at, uint32_t length, uint32
     return 0;
 }
 
+/* Checks the pages of the list, or takes them over. Returns 1, or 0: the task ended. */
+static uint32_t
+walk_pages(struct bp_scsi_task *task, uint32_t at, uint32_t apply)
+{
+    struct bp_scsi_unit *unit = task_unit(task);
+
+    while (at < task->length) {
+        const struct mode_page *page = check_page(task, at, (uint32_t)task->length);
+
+        if (page == NULL) {
+            return 0;
+        }
+        if (apply && page->take != NULL) {
+            page->take(unit, task->page + at, task->cdb[1] & 1);
+        }
+        at += page->length;
+    }
+    return 1;
+}
+
 void
 scsi_mode_selected(struct bp_scsi_task *task)
 {
@@ -460,7 +480,7 @@ scsi_mode_selected(struct bp_scsi_task *task)
     uint32_t ten = task->cdb[0] == 0x55;
     uint32_t length = (uint32_t)task->length;
     uint32_t header = ten ? 8 : 4;
-    uint32_t descriptor, changed = 0, cached = unit->write_cache;
+    uint32_t descriptor, cached = unit->write_cache;
 
     if (task->phase == 1) {
         task_good(task); /* the cache that was switched off is empty */
@@ -475,23 +495,11 @@ scsi_mode_selected(struct bp_scsi_task *task)
         return;
     }
     /* all or nothing: first look, then do */
-    for (uint32_t apply = 0; apply < 2; apply++) {
-        uint32_t at = header + descriptor;
-
-        while (at < length) {
-            const struct mode_page *page = check_page(task, at, length);
-
-            if (page == NULL) {
-                return;
-            }
-            if (apply && page->take != NULL) {
-                page->take(unit, task->page + at, task->cdb[1] & 1);
-                changed = 1;
-            }
-            at += page->length;
-        }
+    if (!walk_pages(task, header + descriptor, 0)) {
+        return;
     }
-    if (changed) {
+    (void)walk_pages(task, header + descriptor, 1);
+    if (length > header + descriptor) {
         bp_scsi_unit_attention(unit, task->nexus, 0x2a01); /* mode parameters changed */
     }
     if (cached && !unit->write_cache) {

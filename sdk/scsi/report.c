@@ -147,10 +147,9 @@ put_log_page(uint8_t *to, uint32_t page, uint32_t subpage)
 
     if (page == 0x00 && (subpage == 0 || subpage == 0xff)) {
         for (uint32_t i = 0; i < BP_ARRAY_LENGTH(codes); i++) {
-            to[length++] = codes[i];
-            if (subpage == 0xff) {
-                to[length++] = 0;
-            }
+            to[length] = codes[i];
+            to[length + 1] = 0;
+            length += subpage == 0xff ? 2 : 1;
         }
         return length;
     }

@@ -18,13 +18,13 @@ descriptor_count(const struct bp_scsi_unit *unit, uint64_t length)
 static uint64_t
 descriptor_lba(const struct bp_scsi_unit *unit, uint32_t n)
 {
-    return get_be64(unit->arena + 8 + 16 * n);
+    return get_be64(unit->arena + 8 + (uint64_t)16 * n);
 }
 
 static uint32_t
 descriptor_blocks(const struct bp_scsi_unit *unit, uint32_t n)
 {
-    return get_be(unit->arena + 8 + 16 * n + 8, 4);
+    return get_be(unit->arena + 16 + (uint64_t)16 * n, 4);
 }
 
 static uint64_t

@@ -18,8 +18,12 @@ scsi_test_unit_ready(struct bp_scsi_task *task)
 static void
 put_text(uint8_t *to, uint32_t size, const char *text)
 {
-    memset(to, ' ', size);
-    memcpy(to, text, bp_min_u32((uint32_t)strlen(text), size));
+    uint32_t i = 0;
+
+    for (; i < size && text[i] != 0; i++) {
+        to[i] = (uint8_t)text[i];
+    }
+    memset(to + i, ' ', size - i);
 }
 
 static void

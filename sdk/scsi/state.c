@@ -149,7 +149,7 @@ put_nested(const struct bp_state_sink *sink, uint32_t tag, const struct bp_scsi_
     uint8_t *data;
     int32_t r;
 
-    r = unit != NULL ? write_unit(unit, &nested.sink) : write_task(task, &nested.sink);
+    r = task == NULL ? write_unit(unit, &nested.sink) : write_task(task, &nested.sink);
     if (r != 0) {
         return r;
     }
@@ -159,7 +159,7 @@ put_nested(const struct bp_state_sink *sink, uint32_t tag, const struct bp_scsi_
     }
     nested.data = data;
     nested.length = 0;
-    r = unit != NULL ? write_unit(unit, &nested.sink) : write_task(task, &nested.sink);
+    r = task == NULL ? write_unit(unit, &nested.sink) : write_task(task, &nested.sink);
     if (r == 0) {
         r = sink->put(sink, tag, data, nested.length);
     }
@@ -187,8 +187,7 @@ static int32_t
 read_unit(const struct bp_scsi_unit *unit, struct bp_scsi_unit *apply, const void *data,
           uint64_t length)
 {
-    struct bp_scsi_nexus *nexus = NULL;
-    uint32_t begun = 0;
+    struct bp_scsi_nexus *nexus = NULL, *next = unit->nexuses;
     struct bp_state_reader reader;
     struct bp_state_record record;
     int32_t r;
@@ -203,12 +202,12 @@ read_unit(const struct bp_scsi_unit *unit, struct bp_scsi_unit *apply, const voi
         if (known < 0) {
             return known;
         }
+        if (record.tag == TAG_NEXUS && next == NULL) {
+            return -EINVAL; /* more initiators than there are */
+        }
         if (record.tag == TAG_NEXUS) {
-            nexus = begun ? (nexus != NULL ? nexus->next : NULL) : unit->nexuses;
-            begun = 1;
-            if (nexus == NULL) {
-                return -EINVAL; /* more initiators than there are */
-            }
+            nexus = next;
+            next = nexus != NULL ? nexus->next : NULL;
         } else if (known == 0 && (record.tag & BP_STATE_MUST)) {
             return -EPROTO;
         } else if (record.tag > TAG_NEXUS && nexus == NULL) {
@@ -308,7 +307,7 @@ check_task(const struct bp_scsi_unit *unit, const struct bp_scsi_task *task, uin
     }
     if (task->kind == KIND_BUFFER) {
         /* COMPARE AND WRITE puts half as much behind it */
-        return task->length <= BP_SCSI_ARENA_BYTES / 3 * 2 ? 0 : -EINVAL;
+        return task->length <= (uint64_t)BP_SCSI_ARENA_BYTES / 3 * 2 ? 0 : -EINVAL;
     }
     /* an address range that a start() could have let through, on a medium that may be another */
     if (task->grain == 0 || unit_bytes == 0 || unit_bytes > 4096 || task->blocks > UINT32_MAX ||
@@ -327,6 +326,7 @@ read_task(const struct bp_scsi_unit *unit, struct bp_scsi_task *task, const void
 {
     struct bp_state_reader reader;
     struct bp_state_record record;
+    uint8_t nowhere[BP_SCSI_PAGE_BYTES];
     uint64_t page = 0;
     int32_t r;
 
@@ -336,14 +336,12 @@ read_task(const struct bp_scsi_unit *unit, struct bp_scsi_task *task, const void
     }
     bp_state_reader_init(&reader, data, length);
     while ((r = bp_state_next(&reader, &record)) == 1) {
-        if (record.tag == TAG_PAGE && record.length <= BP_SCSI_PAGE_BYTES) {
-            page = record.length;
-            if (task->page != NULL) {
-                memcpy(task->page, record.data, record.length);
-            }
-        } else {
+        if (record.tag != TAG_PAGE || record.length > BP_SCSI_PAGE_BYTES) {
             (void)bp_state_take_record(task_fields, BP_ARRAY_LENGTH(task_fields), task, &record);
+            continue;
         }
+        page = record.length;
+        memcpy(task->page != NULL ? task->page : nowhere, record.data, record.length);
     }
     if (r != 0) {
         return r;

@@ -7,6 +7,7 @@
 
 #define TARGET_FUNCTIONS 8u /* task management functions of a queue at a time */
 #define TARGET_EVENTS    8u
+#define TARGET_BATCH     32u /* completions in one call of the client */
 
 struct bp_scsi_target_nexus {
     struct bp_scsi_nexus nexus; /* first member: the port casts */
@@ -77,5 +78,15 @@ void target_function_progress(struct bp_scsi_target_slot *slot);
 
 /* Aborts every command of every queue. */
 void target_abort_all(struct bp_scsi_target *target);
+/* On the queue's loop, with the lock, which it lets go of meanwhile. */
+void target_deliver(struct bp_scsi_target_queue *queue);
+
+/* target_queue.c: bp_scsi_ops, without the lock. */
+int32_t target_queue_open(void *self, const struct bp_scsi_queue_args *given,
+                          void **ret_queue) BP_MUST_CHECK;
+void target_queue_close(void *self, void *queue);
+void target_drain(void *self, void *queue);
+void target_free_queue(struct bp_scsi_target_queue *queue);
+
 /* bp_scsi_ops.manage */
 int32_t target_manage(void *self, void *queue, const struct bp_scsi_management *management);

@@ -70,6 +70,15 @@ finish(struct target_function *function)
     target_kick(queue);
 }
 
+static void
+progress(struct target_function *function, const struct bp_scsi_target_slot *slot)
+{
+    if (function->used && !function->ended && (slot->waiters >> function->bit & 1) &&
+        --function->waiting == 0) {
+        finish(function);
+    }
+}
+
 void
 target_function_progress(struct bp_scsi_target_slot *slot)
 {
@@ -80,12 +89,7 @@ target_function_progress(struct bp_scsi_target_slot *slot)
     }
     for (struct bp_scsi_target_queue *queue = target->queues; queue != NULL; queue = queue->next) {
         for (uint32_t i = 0; i < TARGET_FUNCTIONS; i++) {
-            struct target_function *function = &queue->functions[i];
-
-            if (function->used && !function->ended && (slot->waiters >> function->bit & 1) &&
-                --function->waiting == 0) {
-                finish(function);
-            }
+            progress(&queue->functions[i], slot);
         }
     }
     slot->waiters = 0;
@@ -130,29 +134,37 @@ new_function(struct bp_scsi_target_queue *queue, const struct bp_scsi_management
     return NULL;
 }
 
-/* Aborts, or counts, what the function is about. Returns how many commands there were. */
+/* Aborts, or counts, one command that the function is about. Returns 1 if it was running. */
+static uint32_t
+visit_slot(struct bp_scsi_target_slot *slot, struct target_function *function)
+{
+    uint32_t running = is_running(slot);
+
+    if (function->function >= BP_SCSI_QUERY_TASK) {
+        return running;
+    }
+    /* ended ones, too, are waited for until they were delivered */
+    slot->waiters |= UINT64_C(1) << function->bit;
+    function->waiting++;
+    if (running) {
+        abort_slot(slot);
+    }
+    return running;
+}
+
+/* Returns how many commands there were. */
 static uint32_t
 visit(struct bp_scsi_target_queue *queue, const struct bp_scsi_management *management,
       struct target_function *function)
 {
-    uint32_t aborts = management->function < BP_SCSI_QUERY_TASK;
     uint32_t count = 0;
 
     for (struct bp_scsi_target_queue *at = queue->target->queues; at != NULL; at = at->next) {
         for (uint32_t i = 0; i < at->slot_count; i++) {
             struct bp_scsi_target_slot *slot = &at->slots[i];
 
-            /* ended ones, too, are waited for until they were delivered */
-            if (slot->state == SLOT_FREE || !is_meant(queue, management, slot)) {
-                continue;
-            }
-            count += is_running(slot);
-            if (aborts) {
-                slot->waiters |= UINT64_C(1) << function->bit;
-                function->waiting++;
-            }
-            if (aborts && is_running(slot)) {
-                abort_slot(slot);
+            if (slot->state != SLOT_FREE && is_meant(queue, management, slot)) {
+                count += visit_slot(slot, function);
             }
         }
     }
