@@ -2,6 +2,11 @@
 /* Waiting for lanes, from the control thread. */
 #include "lane.h"
 
+#include <time.h>
+
+#define NS_PER_S 1000000000L
+#define WAIT_NS  10000000L /* then it looks again, whatever happened */
+
 /* Has the loop look once, send everything below, and then close the gate: what is below may be
  * drained then, for nothing is submitted to it. */
 static void
@@ -37,6 +42,31 @@ drain_below(struct bp_block_lane *lane)
     }
 }
 
+/* Nobody below to drain: the plugin's own I/O ends flights. */
+static void
+wait_for_flights(struct bp_block_lane *lane)
+{
+    struct timespec until;
+
+    if (bp_block_lane_is_current(lane, lane->loop)) {
+        if (lane->stack->ops->wait != NULL) {
+            lane->stack->ops->wait(lane);
+        }
+        return;
+    }
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += WAIT_NS;
+    if (until.tv_nsec >= NS_PER_S) {
+        until.tv_nsec -= NS_PER_S;
+        until.tv_sec++;
+    }
+    pthread_mutex_lock(&lane->lock);
+    if (bp_block_lane_in_flight(lane) != 0) {
+        (void)pthread_cond_timedwait(&lane->stepped, &lane->lock, &until);
+    }
+    pthread_mutex_unlock(&lane->lock);
+}
+
 static void
 drain_lane(struct bp_block_lane *lane)
 {
@@ -45,6 +75,9 @@ drain_lane(struct bp_block_lane *lane)
                                       : bp_block_lane_in_flight(lane) != 0) {
         step(lane);
         drain_below(lane);
+        if (lane->stack->slots == 0) {
+            wait_for_flights(lane);
+        }
         if (lane->client_loop != lane->loop && bp_block_lane_is_current(lane, lane->client_loop)) {
             bp_block_lane_deliver_abroad(lane);
         }

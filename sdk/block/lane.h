@@ -61,7 +61,6 @@ void bp_block_lower_flush(struct bp_block_lower *lower);
 
 void bp_block_ring_put(struct bp_block_ring *ring, uint32_t mask, uint32_t value);
 void bp_block_lane_event(struct bp_block_lane *lane, uint32_t event); /* [loop] */
-void bp_block_lane_run(struct bp_block_lane *lane);                   /* [loop] */
 void bp_block_lane_expired(void *opaque);                             /* [loop] */
 void bp_block_lane_refresh(struct bp_block_lane *lane);
 void bp_block_lane_kick(struct bp_block_lane *lane); /* [any] */

@@ -249,7 +249,7 @@ int32_t
 bp_block_stack_info(struct bp_block_stack *stack, struct bp_block_info *info)
 {
     struct bp_block_info full = {.size = sizeof(full)};
-    int32_t result = -ENOMEDIUM;
+    int32_t result = stack->slots == 0 ? 0 : -ENOMEDIUM;
 
     if (stack->below[0] != NULL) {
         result = stack->below[0]->info(stack->below_self[0], &full);

@@ -69,6 +69,9 @@ struct bp_block_stack_ops {
     /* Optional. The lane's timer expired; or bp_block_stack_kick() was called. */
     void (*expired)(struct bp_block_lane *lane);
     void (*kicked)(struct bp_block_lane *lane);
+    /* Optional. The control thread runs the loop itself and waits for flights: do I/O, at most some
+     * milliseconds. */
+    void (*wait)(struct bp_block_lane *lane);
     /* Optional: what a lane has of its own, in lane->data. [control] */
     int32_t (*lane_init)(struct bp_block_lane *lane);
     void (*lane_done)(struct bp_block_lane *lane);
@@ -98,8 +101,9 @@ struct bp_block_lower {
 struct bp_block_stack {
     const struct bp_services *services;
     const struct bp_block_stack_ops *ops;
-    void *self;         /* the plugin's object */
-    uint32_t slots;     /* 1 or 2: slots of the class, all of them bp.block/1 with one use each */
+    void *self;     /* the plugin's object */
+    uint32_t slots; /* slots of the class, all of them bp.block/1 with one use each; 0: a backend
+                     * that does its own I/O on the loop */
     uint32_t has_timer; /* lanes have a timer on `clock`, ids from 0 on */
     uint32_t clock;
     uint32_t one_loop; /* all lanes run on the instance's home loop: they share data */
@@ -165,13 +169,13 @@ void bp_block_stack_done(struct bp_block_stack *stack);
     {                                                                                              \
         bp_block_stack_drain(&((struct type *)self)->stack, queue);                                \
     }                                                                                              \
-    static int32_t name##_attach(void *self, uint32_t slot, uint32_t use,                          \
-                                 const struct bp_peer *peer)                                       \
+    __attribute__((unused)) static int32_t name##_attach(void *self, uint32_t slot, uint32_t use,  \
+                                                         const struct bp_peer *peer)               \
     {                                                                                              \
         (void)use;                                                                                 \
         return bp_block_stack_attach(&((struct type *)self)->stack, slot, peer);                   \
     }                                                                                              \
-    static void name##_detach(void *self, uint32_t slot, uint32_t use)                             \
+    __attribute__((unused)) static void name##_detach(void *self, uint32_t slot, uint32_t use)     \
     {                                                                                              \
         (void)use;                                                                                 \
         bp_block_stack_detach(&((struct type *)self)->stack, slot);                                \
@@ -219,6 +223,8 @@ uint32_t bp_block_lane_hurries(const struct bp_block_lane *lane);
 uint32_t bp_block_lane_id(const struct bp_block_lane *lane);
 uint32_t bp_block_lane_loop(const struct bp_block_lane *lane);
 uint32_t bp_block_lane_depth(const struct bp_block_lane *lane);
+/* Delivers what has ended: after a callback of the plugin's own (descriptor, timer). */
+void bp_block_lane_run(struct bp_block_lane *lane);
 /* The lane's timer. */
 void bp_block_lane_arm(struct bp_block_lane *lane, uint64_t deadline_ns);
 /* The lane's place in the stack's list, for the control thread: NULL ends it. */
