@@ -26,9 +26,9 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 # driver of the guest, read or write, walk, depth, bytes
 CASES = {
-    "ide": [("ide-pio", "read", "seq", 1, 4096), ("ide-pio", "write", "seq", 1, 4096),
-            ("ide-dma", "read", "seq", 1, 131072), ("ide-dma", "write", "seq", 1, 131072),
-            ("ide-dma", "read", "rand", 1, 4096), ("ide-dma", "write", "rand", 1, 4096)],
+    "ide": [(driver, operation, walk, 1, size) for driver in ("ide-dma", "ide-pio")
+            for walk, size in (("seq", 4096), ("rand", 4096), ("seq", 131072))
+            for operation in ("read", "write")],
     "virtio-blk": [("virtio-blk", operation, walk, depth, size)
                    for operation, walk, size in (("read", "rand", 4096), ("write", "rand", 4096),
                                                  ("read", "seq", 131072))
