@@ -140,7 +140,17 @@ write_task(const struct bp_scsi_task *task, const struct bp_state_sink *sink)
     return r;
 }
 
-/* Makes one record of what write() puts. */
+static int32_t
+write_either(const struct bp_scsi_unit *unit, const struct bp_scsi_task *task,
+             const struct bp_state_sink *sink)
+{
+    if (task != NULL) {
+        return write_task(task, sink);
+    }
+    return unit != NULL ? write_unit(unit, sink) : -EINVAL;
+}
+
+/* Makes one record of all that a unit or a task puts. */
 static int32_t
 put_nested(const struct bp_state_sink *sink, uint32_t tag, const struct bp_scsi_unit *unit,
            const struct bp_scsi_task *task)
@@ -149,7 +159,7 @@ put_nested(const struct bp_state_sink *sink, uint32_t tag, const struct bp_scsi_
     uint8_t *data;
     int32_t r;
 
-    r = task == NULL ? write_unit(unit, &nested.sink) : write_task(task, &nested.sink);
+    r = write_either(unit, task, &nested.sink);
     if (r != 0) {
         return r;
     }
@@ -159,7 +169,7 @@ put_nested(const struct bp_state_sink *sink, uint32_t tag, const struct bp_scsi_
     }
     nested.data = data;
     nested.length = 0;
-    r = task == NULL ? write_unit(unit, &nested.sink) : write_task(task, &nested.sink);
+    r = write_either(unit, task, &nested.sink);
     if (r == 0) {
         r = sink->put(sink, tag, data, nested.length);
     }

@@ -32,6 +32,9 @@ is_meant(const struct bp_scsi_target_queue *queue, const struct bp_scsi_manageme
 static void
 abort_slot(struct bp_scsi_target_slot *slot)
 {
+    if (!is_running(slot)) {
+        return;
+    }
     slot->result = -ECANCELED;
     if (slot->state == SLOT_BLOCKED) {
         target_unlink_blocked(slot);
@@ -46,9 +49,7 @@ target_abort_all(struct bp_scsi_target *target)
 {
     for (struct bp_scsi_target_queue *queue = target->queues; queue != NULL; queue = queue->next) {
         for (uint32_t i = 0; i < queue->slot_count; i++) {
-            if (is_running(&queue->slots[i])) {
-                abort_slot(&queue->slots[i]);
-            }
+            abort_slot(&queue->slots[i]);
         }
     }
 }
@@ -146,9 +147,7 @@ visit_slot(struct bp_scsi_target_slot *slot, struct target_function *function)
     /* ended ones, too, are waited for until they were delivered */
     slot->waiters |= UINT64_C(1) << function->bit;
     function->waiting++;
-    if (running) {
-        abort_slot(slot);
-    }
+    abort_slot(slot);
     return running;
 }
 
@@ -163,9 +162,9 @@ visit(struct bp_scsi_target_queue *queue, const struct bp_scsi_management *manag
         for (uint32_t i = 0; i < at->slot_count; i++) {
             struct bp_scsi_target_slot *slot = &at->slots[i];
 
-            if (slot->state != SLOT_FREE && is_meant(queue, management, slot)) {
-                count += visit_slot(slot, function);
-            }
+            count += slot->state != SLOT_FREE && is_meant(queue, management, slot)
+                         ? visit_slot(slot, function)
+                         : 0;
         }
     }
     return count;
