@@ -132,7 +132,7 @@ class_name(unsigned class)
         unsigned class;
         const char *name;
     } names[] = {
-        {0x0100, "SCSI controller"}, {0x0101, "IDE controller"}, {0x0200, "Ethernet controller"},
+        {0x0100, "SCSI controller"}, {0x0101, "ATA controller"}, {0x0200, "Ethernet controller"},
         {0x0300, "VGA controller"},  {0x0600, "Host bridge"},    {0x0601, "ISA bridge"},
         {0x0604, "PCI bridge"},      {0x0680, "Bridge"},         {0x0700, "Serial port"},
         {0x0780, "Serial bus"},      {0x0c03, "USB controller"}, {0x0c05, "SMBus"},
