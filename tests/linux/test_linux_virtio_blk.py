@@ -87,7 +87,7 @@ def uses(directory, arguments=""):
 
 def test_each_kind_of_disk_is_used(directory):
     irqs = uses(directory)
-    check(len([line for line in irqs if "PCI-MSI" in line and "req" in line]) >= 8,
+    check(len([line for line in irqs if "PCI-MSI" in line and "req" in line]) == 7,
           "one message for each queue:\n" + "\n".join(irqs))
     check([line for line in irqs if "IO-APIC" in line], "INTx for the disk without vectors:\n" + "\n".join(irqs))
 
