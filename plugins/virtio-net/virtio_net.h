@@ -174,15 +174,23 @@ int net_link_up(const struct net *net);
 /* Writes MAC, status and what else the driver sees. notify: tell the driver. */
 void net_show_status(struct net *net, uint32_t notify);
 void net_show_mac(struct net *net);
-/* Tells the backend which offloads the driver takes. [any] */
-void net_apply_offloads(struct net *net);
-/* The pair whose backend queue a pair transmits through; NULL: there is none. */
-struct net_pair *net_outlet(const struct net_pair *pair);
+/* options.c */
 extern const struct bp_prop net_props[];
 int32_t net_read_options(struct net *net, const struct bp_node *options);
 /* Features an instance offers. modern: those that legacy drivers do not see. */
 uint64_t net_features_offered(const struct net *net, const struct bp_node *options);
 int32_t net_features_check(uint64_t features);
+
+/* backend.c */
+int32_t net_attach(void *self, uint32_t slot, uint32_t use, const struct bp_peer *peer);
+void net_detach(void *self, uint32_t slot, uint32_t use);
+/* Tells the backend which offloads the driver takes. [any] */
+void net_apply_offloads(struct net *net);
+/* The pair whose backend queue a pair transmits through; NULL: there is none. */
+struct net_pair *net_outlet(const struct net_pair *pair);
+/* On a backend queue's loop: everything comes back from it. opaque: its pair. */
+void net_retract(void *opaque);
+void net_retract_all(struct net *net);
 
 /* rx.c: on the pair's loop. */
 void net_rx_run(struct net_pair *pair);

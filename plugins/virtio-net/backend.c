@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The card's other side: what it tells the backend and learns of it, its queues, and how everything
+ * comes back from them. */
+#include "virtio_net.h"
+
+#include <string.h>
+
+void
+net_apply_offloads(struct net *net)
+{
+    static const struct {
+        uint64_t feature;
+        uint32_t bits;
+    } map[] = {
+        {NET_F_GUEST_CSUM, BP_NET_CSUM}, {NET_F_GUEST_TSO4, BP_NET_TSO4},
+        {NET_F_GUEST_TSO6, BP_NET_TSO6}, {NET_F_GUEST_ECN, BP_NET_ECN},
+        {NET_F_GUEST_UFO, BP_NET_UFO},   {NET_F_GUEST_USO4, BP_NET_USO4},
+        {NET_F_GUEST_USO6, BP_NET_USO6},
+    };
+    uint64_t offloads = atomic_load(&net->offloads);
+    uint32_t features = 0, i;
+
+    for (i = 0; i < BP_ARRAY_LENGTH(map); i++) {
+        features |= (offloads & map[i].feature) != 0 ? map[i].bits : 0;
+    }
+    if ((features & BP_NET_CSUM) == 0) {
+        features = 0; /* the others need it, and a driver may have switched off that one alone */
+    }
+    if (net->ops != NULL && net->ops->set_features(net->self, features & net->rx_features) != 0) {
+        bp_warn(&net->host, "the backend refuses offloads it has offered, going on without");
+    }
+}
+
+struct net_pair *
+net_outlet(const struct net_pair *pair)
+{
+    struct net *net = pair->net;
+
+    if (net->ops == NULL) {
+        return NULL;
+    }
+    return &net->pair[pair->index % bp_min_u32(net->queues, net->pairs)];
+}
+
+/* On the backend queue's loop: everything comes back. Chains of a queue that runs on are held
+ * (receive) or done (transmit). */
+static void
+retract_queue(struct net_pair *pair, struct bp_virtqueue *queue, struct net_coalesce *coalesce)
+{
+    uint32_t i, size = bp_virtqueue_max_size(queue);
+    struct bp_virtio_chain *chain;
+
+    bp_virtqueue_enter(queue);
+    net_coalesce_flush(coalesce, queue);
+    for (i = 0; i < size; i++) {
+        chain = bp_virtqueue_chain(queue, i);
+        if (chain == NULL) {
+            continue;
+        }
+        if (queue == pair->rx) {
+            bp_virtqueue_hold(chain); /* of a stopped queue: only frees it */
+        } else if (chain != pair->soft->chain) {
+            bp_virtqueue_push(chain, 0);
+        }
+    }
+    if (queue == pair->tx && pair->soft->chain != NULL) {
+        bp_virtqueue_push(pair->soft->chain, 0);
+        pair->soft->chain = NULL;
+    }
+    if (queue == pair->rx && !atomic_load(&pair->net->parked) && bp_virtqueue_running(queue)) {
+        net_rx_retry(pair); /* its neighbour was stopped, not this one */
+    }
+    bp_virtqueue_leave(queue);
+}
+
+void
+net_retract(void *opaque)
+{
+    struct net_pair *pair = opaque;
+    struct net *net = pair->net;
+
+    if (pair->queue != NULL) {
+        net->ops->flush(net->self, pair->queue);
+    }
+    retract_queue(pair, pair->rx, &pair->rx_coalesce);
+    for (uint32_t i = 0; i < net->pairs; i++) {
+        if (&net->pair[i] == pair || (pair->queue != NULL && net_outlet(&net->pair[i]) == pair)) {
+            retract_queue(&net->pair[i], net->pair[i].tx, &net->pair[i].tx_coalesce);
+        }
+    }
+}
+
+void
+net_retract_all(struct net *net)
+{
+    for (uint32_t i = 0; i < net->pairs; i++) {
+        if (bp_net_on_loop(&net->host, net->pair[i].loop, net_retract, &net->pair[i]) != 0) {
+            bp_error(&net->host, "cannot reach the loop of queue pair %u", i);
+        }
+    }
+}
+
+static void
+learn(struct net *net)
+{
+    struct bp_net_info info = {.size = sizeof(info)};
+
+    (void)net->ops->info(net->self, &info);
+    net->tx_features = info.tx_features;
+    net->rx_features = info.rx_features;
+    net->queues = info.queues != 0 ? info.queues : 1;
+    atomic_store(&net->backend_link, (info.flags & BP_NET_LINK_UP) != 0);
+}
+
+static void
+net_event(void *opaque, uint32_t event)
+{
+    struct net *net = ((struct net_pair *)opaque)->net;
+    struct bp_net_info info = {.size = sizeof(info)};
+
+    if (event == BP_NET_EVENT_LINK && net->ops->info(net->self, &info) == 0) {
+        uint32_t up = (info.flags & BP_NET_LINK_UP) != 0;
+        if (atomic_exchange(&net->backend_link, up) != up) {
+            net_show_status(net, 1);
+        }
+    } else if (event == BP_NET_EVENT_ANNOUNCE && net_has(net, NET_F_GUEST_ANNOUNCE)) {
+        atomic_store(&net->announce, 1);
+        net_show_status(net, 1);
+    }
+}
+
+static const struct bp_net_client net_client = {
+    .size = sizeof(net_client),
+    .receive = net_rx_receive,
+    .transmitted = net_tx_transmitted,
+    .writable = net_tx_writable,
+    .event = net_event,
+};
+
+static void
+close_queues(struct net *net)
+{
+    for (uint32_t i = 0; i < net->pairs; i++) {
+        if (net->pair[i].queue != NULL) {
+            net->ops->queue_close(net->self, net->pair[i].queue);
+            net->pair[i].queue = NULL;
+        }
+    }
+}
+
+static int32_t
+open_queues(struct net *net)
+{
+    int32_t result = 0;
+
+    for (uint32_t i = 0; i < net->pairs && i < net->queues && result == 0; i++) {
+        struct net_pair *pair = &net->pair[i];
+        const struct bp_net_queue_args args = {
+            .size = sizeof(args),
+            .index = i,
+            .loop = pair->loop,
+            .tx_depth = BP_NET_MAX_DEPTH,
+            .rx_depth = bp_virtqueue_max_size(pair->rx),
+            .client = &net_client,
+            .opaque = pair,
+        };
+        result = net->ops->queue_open(net->self, &args, &pair->queue);
+    }
+    if (result != 0) {
+        close_queues(net);
+    }
+    return result;
+}
+
+int32_t
+net_attach(void *self, uint32_t slot, uint32_t use, const struct bp_peer *peer)
+{
+    struct net *net = self;
+    int32_t result;
+
+    net->ops = peer->table;
+    net->self = peer->self;
+    learn(net);
+    result = open_queues(net);
+    if (result != 0) {
+        net->ops = NULL;
+        return bp_fail(&net->host, result, NULL, "backend '%s' cannot be used as a network: %s",
+                       peer->id, strerror(-result));
+    }
+    net_apply_offloads(net);
+    net_show_status(net, 1);
+    return 0;
+}
+
+void
+net_detach(void *self, uint32_t slot, uint32_t use)
+{
+    struct net *net = self;
+
+    if (net->ops != NULL) {
+        atomic_store(&net->parked, 1);
+        net_retract_all(net);
+        close_queues(net);
+        net->ops = NULL;
+        atomic_store(&net->parked, 0);
+        atomic_store(&net->backend_link, 0);
+        net_show_status(net, 1);
+    }
+}
