@@ -42,17 +42,17 @@ net_show_mac(struct net *net)
 static void
 show_all(struct net *net)
 {
-    uint8_t rest[NET_CFG_BYTES - NET_CFG_MAX_PAIRS];
-    uint8_t *at = rest - NET_CFG_MAX_PAIRS;
+    uint8_t at[NET_CFG_BYTES];
 
-    memset(rest, 0, sizeof(rest));
+    memset(at, 0, sizeof(at));
     bp_store_le(at + NET_CFG_MAX_PAIRS, 2, net->pairs);
     bp_store_le(at + NET_CFG_MTU, 2, net->mtu);
     bp_store_le(at + NET_CFG_SPEED, 4, net->speed != 0 ? net->speed : UINT32_MAX);
     at[NET_CFG_DUPLEX] = net->speed != 0 ? (uint8_t)net->duplex : 0xff;
     at[NET_CFG_KEY_SIZE] = BP_NET_HASH_KEY_MAX;
     bp_store_le(at + NET_CFG_HASHES, 4, NET_HASH_TYPES);
-    bp_virtio_config_set(net->virtio, NET_CFG_MAX_PAIRS, rest, sizeof(rest), 0);
+    bp_virtio_config_set(net->virtio, NET_CFG_MAX_PAIRS, at + NET_CFG_MAX_PAIRS,
+                         sizeof(at) - NET_CFG_MAX_PAIRS, 0);
     net_show_mac(net);
     net_show_status(net, 0);
 }
