@@ -350,6 +350,80 @@ test_random_changes_over_backing_compressed_and_snapshots(void **state)
     }
 }
 
+/* Many requests at a time, to parts of clusters that others write at that moment: each 512 bytes
+ * have one writer, and hold what it wrote last. */
+static void
+requests_at_once(const char *image, uint32_t count)
+{
+    static struct bp_iovec iov[64];
+    static uint8_t last[8192];
+    struct bp_block_request request = {.length = 512, .iov_count = 1};
+    uint8_t taken[64] = {0}, data[512];
+    uint32_t i, before, submitted = 0;
+    struct rig rig;
+
+    memset(last, 0, sizeof(last));
+    assert_int_equal(rig_open(&rig, image, "cache = \"4K\";", NULL), 0);
+    for (i = 0; i < 64; i++) {
+        iov[i] = (struct bp_iovec){th_arena(rig.th, 512), 512};
+    }
+    while (submitted < count) {
+        memset(taken, 0, sizeof(taken));
+        before = submitted;
+        for (i = 0; i < 60; i++) {
+            uint32_t sector = (uint32_t)(random() % 4 == 0 ? random() % 8192 : random() % 512);
+
+            if (taken[sector % 64]) {
+                continue; /* one at a time in each class of sectors */
+            }
+            taken[sector % 64] = 1;
+            request.user = submitted;
+            request.op = random() % 8 == 0 ? BP_BLOCK_WRITE_ZEROES : BP_BLOCK_WRITE;
+            request.offset = UINT64_C(512) * sector;
+            request.iov = &iov[i];
+            last[sector] = request.op == BP_BLOCK_WRITE ? (uint8_t)(random() | 1) : 0;
+            memset(iov[i].base, last[sector], 512);
+            assert_int_equal(th_queue_submit(rig.queue, &request, 1), 1);
+            submitted++;
+            if (i % 20 == 0) {
+                request.user = submitted++;
+                request.op = BP_BLOCK_FLUSH;
+                assert_int_equal(th_queue_submit(rig.queue, &request, 1), 1);
+            }
+        }
+        assert_true(submitted > before && th_queue_wait(rig.queue, submitted, 30000));
+    }
+    for (i = 0; i < submitted; i++) {
+        assert_int_equal(th_queue_completion(rig.queue, i)->status, 0);
+    }
+    for (i = 0; i < 8192; i++) {
+        assert_int_equal(th_queue_io(rig.queue, BP_BLOCK_READ, 0, UINT64_C(512) * i, data, 512), 0);
+        if (data[0] != last[i] || data[511] != last[i]) {
+            fail_msg("sector %u has %u, not %u", i, data[0], last[i]);
+        }
+    }
+    rig_close(&rig);
+    assert_int_equal(shell("qemu-img check -q %s", image), 0);
+}
+
+static void
+test_requests_at_once_to_the_same_clusters_lose_nothing(void **state)
+{
+    static const char *const options[] = {"cluster_size=512", "cluster_size=4k", "cluster_size=64k",
+                                          "compat=0.10"};
+    const char *image = path_of("image");
+    uint32_t i;
+
+    for (i = 0; i < 4; i++) {
+        srandom(77 + i);
+        assert_int_equal(shell("qemu-img create -q -f qcow2 -o %s %s 4M", options[i], image), 0);
+        requests_at_once(image, 6000);
+        assert_int_equal(shell("qemu-img snapshot -c s %s", image), 0);
+        assert_int_equal(shell("qemu-io -c 'write -z 0 4M' %s >/dev/null", image), 0);
+        requests_at_once(image, 3000);
+    }
+}
+
 static void
 test_resize_grows_the_disk_and_its_tables(void **state)
 {
@@ -533,6 +607,7 @@ main(void)
         cmocka_unit_test(test_what_cannot_be_used_is_refused_by_name),
         cmocka_unit_test(test_random_changes_leave_an_image_that_qemu_img_finds_clean),
         cmocka_unit_test(test_random_changes_over_backing_compressed_and_snapshots),
+        cmocka_unit_test(test_requests_at_once_to_the_same_clusters_lose_nothing),
         cmocka_unit_test(test_resize_grows_the_disk_and_its_tables),
         cmocka_unit_test(test_a_kill_at_any_moment_corrupts_nothing_and_loses_no_flush),
     };

@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Block filters stack in any order on any backend, from the description alone."""
+
+import itertools
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from backplane import check, run_tests  # noqa: E402
+from registers import TestMachine, equal  # noqa: E402
+
+SECTORS = 4096
+PORT = 0x1f0
+FILTERS = ("fault", "throttle", "overlay", "verify")
+BACKENDS = ("file", "ram", "qcow2", "nbd")
+
+
+def backend(directory, kind, name):
+    """The lines that make one backend, of 2 MiB."""
+    image = os.path.join(directory, name)
+    if kind == "ram":
+        return f'{name} = {{ plugin = "block-ram"; size = "2M"; }};\n'
+    if kind == "file":
+        return f'{name} = {{ plugin = "block-file"; path = "{image}"; create = "2M"; }};\n'
+    if kind == "qcow2":
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "2M"], check=True)
+        return (f'{name}-file = {{ plugin = "block-file"; path = "{image}"; }};\n'
+                f'{name} = {{ plugin = "block-qcow2"; file = "{name}-file"; }};\n')
+    return f'{name} = {{ plugin = "block-nbd"; uri = "nbd+unix:///?socket={directory}/nbd"; }};\n'
+
+
+def stack(directory, kind, order):
+    """A backend and filters on it; the lines and the id of the topmost."""
+    lines, below = backend(directory, kind, "base"), "base"
+    for name in order:
+        more = {"fault": 'rules = ( { offset = "1M"; length = 512; } );',
+                "throttle": "iops = 1000; iops_burst = 1000000; burst_length = 3600;",
+                "overlay": "", "verify": 'other = "twin";'}[name]
+        if name == "verify":
+            lines += backend(directory, "ram", "twin")
+        lines += f'{name} = {{ plugin = "filter-{name}"; below = "{below}"; {more} }};\n'
+        below = name
+    return lines, below
+
+
+class Disk(TestMachine):
+    def __init__(self, directory, lines, top):
+        super().__init__(f"""
+machine = {{ memory = "16M"; }};
+backends = {{ {lines} }};
+devices = {{ ide0 = {{ plugin = "ide"; drives = ( {{ channel = 0; unit = 0; disk = "{top}"; }} ); }}; }};
+""", directory)
+
+    def settle(self):
+        # The throttle goes by guest time, which stands still unless it is told to move.
+        self.wait_until(lambda: self.step(1000000) >= 0 and self.inb(PORT + 0x206) & 0x80 == 0, "BSY")
+        return self.inb(PORT + 7)
+
+    def command(self, command, lba=0):
+        self.outb(PORT + 6, 0xe0 | lba >> 24)
+        self.outb(PORT + 2, 1)
+        for i in range(3):
+            self.outb(PORT + 3 + i, lba >> 8 * i & 0xff)
+        self.outb(PORT + 7, command)
+        return self.settle()
+
+    def write_sector(self, lba, data):
+        check(self.command(0x30, lba) & 0x08, "no DRQ")
+        for i in range(0, 512, 2):
+            self.outw(PORT, data[i] | data[i + 1] << 8)
+        return self.settle()
+
+    def read_sector(self, lba):
+        status = self.command(0x20, lba)
+        if status & 0x08 == 0:
+            return status, b""
+        return status, b"".join(self.inw(PORT).to_bytes(2, "little") for _ in range(256))
+
+
+def drive(directory, kind, order):
+    dice = random.Random(repr((kind, order)))
+    lines, top = stack(directory, kind, order)
+    with Disk(directory, lines, top) as disk:
+        written = {dice.randrange(2048): dice.randbytes(512) for _ in range(3)}
+        for lba, data in written.items():
+            equal(disk.write_sector(lba, data) & 0x21, 0, f"{kind} {order}: write of {lba}")
+        equal(disk.command(0xe7) & 0x21, 0, f"{kind} {order}: flush")
+        for lba, data in written.items():
+            status, back = disk.read_sector(lba)
+            equal(status & 0x21, 0, f"{kind} {order}: read of {lba}")
+            check(back == data, f"{kind} {order}: sector {lba} is another")
+        if "fault" in order:
+            check(disk.read_sector(2048)[0] & 0x01, f"{kind} {order}: the fault did not get through")
+
+
+def stacks(top, kind, server=None):
+    for i, order in enumerate(itertools.permutations(FILTERS)):
+        if (i + BACKENDS.index(kind)) % 4 != 0:
+            continue  # each order on one backend, each backend under six orders
+        directory = os.path.join(top, f"{kind}{i}")
+        os.mkdir(directory)
+        process = server(directory) if server else None
+        try:
+            drive(directory, kind, order)
+        finally:
+            if process:
+                process.kill()
+                process.wait()
+
+
+def nbd_server(directory):
+    path = os.path.join(directory, "nbd")
+    process = subprocess.Popen(["nbdkit", "-f", "-U", path, "memory", "2M"])
+    while process.poll() is None:
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(path) == 0:
+                break
+        time.sleep(0.01)
+    return process
+
+
+def test_filters_on_file_and_ram(directory):
+    stacks(directory, "file")
+    stacks(directory, "ram")
+
+
+def test_filters_on_qcow2(directory):
+    if shutil.which("qemu-img"):
+        stacks(directory, "qcow2")
+
+
+def test_filters_on_nbd(directory):
+    if shutil.which("nbdkit"):
+        stacks(directory, "nbd", nbd_server)
+
+
+if __name__ == "__main__":
+    run_tests([value for name, value in sorted(globals().items()) if name.startswith("test_")])
