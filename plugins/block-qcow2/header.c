@@ -69,7 +69,7 @@ parse_backing(const struct parser *parser)
     if (offset == 0 || size == 0) {
         return 0;
     }
-    if (size > NAME_MAX_ || offset > parser->length || size > parser->length - offset) {
+    if (size > BACKING_MAX || offset > parser->length || size > parser->length - offset) {
         return fail(parser, -EINVAL, "the name of its backing file does not lie in the header");
     }
     memcpy(parser->header->backing, parser->data + offset, size);

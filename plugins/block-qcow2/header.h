@@ -6,8 +6,8 @@
 
 #include <stdint.h>
 
-#define HEADER_MAX 4096u /* bytes that are read to parse it */
-#define NAME_MAX_  1023u
+#define HEADER_MAX  4096u /* bytes that are read to parse it */
+#define BACKING_MAX 1023u
 
 #define INCOMPATIBLE_DIRTY       (UINT64_C(1) << 0)
 #define INCOMPATIBLE_CORRUPT     (UINT64_C(1) << 1)
@@ -35,7 +35,7 @@ struct header {
     uint64_t incompatible, compatible, autoclear;
     uint32_t refcount_order;
     uint32_t compression;
-    char backing[NAME_MAX_ + 1]; /* "": none */
+    char backing[BACKING_MAX + 1]; /* "": none */
 };
 
 /* Takes a header apart. data: the first `length` bytes of the file (HEADER_MAX, or all there is);

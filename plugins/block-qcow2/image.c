@@ -86,7 +86,7 @@ read_snapshot(struct image *image, uint64_t *offset, const char *wanted, struct 
     result = sync_read(image, at, extra, extra_size < 16 ? extra_size : 16);
     at += extra_size;
     for (i = 0; i < 2 && result == 0; i++) {
-        sizes[i] = get16(fixed + 12 + i * 2);
+        sizes[i] = get16(fixed + 12 + (uint64_t)i * 2);
         result = sync_read(image, at, text[i], sizes[i] < 255 ? sizes[i] : 255);
         at += sizes[i];
     }
@@ -250,7 +250,8 @@ static int32_t
 make_buffers(struct image *image)
 {
     const struct bp_services *services = &image->services;
-    uint64_t each = (3 * image->cluster_size + 2 * BP_BLOCK_SECTOR + 4095) & ~UINT64_C(4095);
+    uint64_t each =
+        (3 * image->cluster_size + UINT64_C(2) * BP_BLOCK_SECTOR + 4095) & ~UINT64_C(4095);
     uint64_t count = BUFFERS_BYTES / each, i;
     void *memory;
     int32_t result;
