@@ -85,6 +85,7 @@ loop_new(const char *name, LoopEngine engine, VirtualClock *clock, GError **erro
     g_mutex_init(&loop->lock);
     g_cond_init(&loop->changed);
     loop->fds = g_hash_table_new(NULL, NULL);
+    loop->polled = g_ptr_array_new();
     loop->deferred_tail = &loop->deferred_head;
     loop_timers_init(loop);
     loop->wake_fd = eventfd(0, EFD_CLOEXEC);
@@ -132,6 +133,7 @@ loop_free(Loop *loop)
         free_fd_source(source);
     }
     g_hash_table_unref(loop->fds);
+    g_ptr_array_unref(loop->polled);
     loop_timers_done(loop);
     loop_deferred_done(loop);
     if (loop->wake_fd >= 0) {
@@ -421,10 +423,19 @@ loop_turn(Loop *loop, bool may_block)
     loop->ops->prepare(loop->engine);
     int64_t timeout = may_block ? loop_timeout_locked(loop) : 0;
     loop->sleeping = timeout != 0;
+    bool slept = timeout != 0 && loop->poll_max_ns > 0;
+    if (slept && loop_poll_locked(loop, timeout)) {
+        timeout = 0;
+        slept = false;
+    }
     g_mutex_unlock(&loop->lock);
     unsigned count = loop->ops->wait(loop->engine, timeout, ready);
     g_mutex_lock(&loop->lock);
     loop->sleeping = false;
+    if (slept) {
+        loop_poll_adapt_locked(loop);
+    }
+    loop_poll_run_locked(loop);
     loop_run_deferred_locked(loop);
     loop_run_timers_locked(loop);
     for (unsigned i = 0; i < count && !loop->stop; i++) {
@@ -493,6 +504,7 @@ loop_fd_remove(LoopFd *source)
     Loop *loop = source->loop;
     g_mutex_lock(&loop->lock);
     source->removed = true;
+    loop_poll_forget_locked(loop, source);
     after_update_locked(loop, loop->ops->forget(loop->engine, source));
     (void)g_hash_table_remove(loop->fds, GSIZE_TO_POINTER(source->id));
     while (loop_callback_busy_locked(loop, source, false)) {

@@ -25,6 +25,18 @@ typedef struct LoopTimer LoopTimer;
 typedef void LoopFdFunc(void *opaque, int fd, uint32_t events);
 typedef void LoopFunc(void *opaque);
 
+/* What a polled source is told and asked, on the loop's thread, without its lock; it answers
+ * whether there is work. BEGIN: the loop looks around from now on, so nobody need notify it. END:
+ * it goes to sleep, or to work. It must not block, nor call the loop. */
+typedef enum {
+    LOOP_POLL_BEGIN,
+    LOOP_POLL_LOOK,
+    LOOP_POLL_END,
+} LoopPollPhase;
+typedef bool LoopPollFunc(void *opaque, LoopPollPhase phase);
+
+#define LOOP_EVENT_POLLED UINT32_MAX /* events of a LoopFdFunc: its poll function saw work */
+
 typedef enum {
     LOOP_ENGINE_AUTO,  /* io_uring, or epoll where io_uring is refused */
     LOOP_ENGINE_URING, /* fails where io_uring is refused */
@@ -53,6 +65,11 @@ LoopFd *loop_fd_add(Loop *loop, int fd, uint32_t events, GMutex *lock, LoopFdFun
                     void *opaque);
 void loop_fd_modify(LoopFd *source, uint32_t events);
 void loop_fd_remove(LoopFd *source); /* takes NULL */
+/* Lets the loop ask the source before it sleeps; NULL: no more. poll gets the opaque of func. Only
+ * on loops with a thread of their own. [any] */
+void loop_fd_set_poll(LoopFd *source, LoopPollFunc *poll);
+/* How long a busy loop looks around before it sleeps, at most; 0, as at first: never. [control] */
+void loop_set_poll_limit(Loop *loop, uint64_t limit_ns);
 
 /* Runs func once on the loop's thread, soon, in order; under lock if given. [any] */
 void loop_defer(Loop *loop, GMutex *lock, LoopFunc *func, void *opaque);

@@ -41,6 +41,8 @@ typedef struct {
     void (*submit)(void *engine);
     /* Loop thread, no lock. timeout_ns < 0: no limit. Returns the number of entries in ready. */
     unsigned (*wait)(void *engine, int64_t timeout_ns, LoopReady ready[LOOP_READY_MAX]);
+    /* Loop thread, no lock: wait() would not block. */
+    bool (*has_ready)(void *engine);
 } LoopEngineOps;
 
 const LoopEngineOps *loop_epoll_engine(void);
@@ -55,6 +57,8 @@ struct LoopFd {
     LoopFdFunc *func;
     void *opaque;
     bool removed; /* its callback, still running, may ask for changes: no more */
+    LoopPollFunc *poll;
+    bool poll_hit; /* the loop thread's */
     /* The engine's. */
     int own_fd;        /* epoll: a duplicate, when fd is watched by another source; else -1 */
     bool armed;        /* watched now */
@@ -125,6 +129,13 @@ struct Loop {
     LoopDispatch *dispatch;  /* innermost */
     uint64_t dispatch_count; /* outermost ones that have ended */
 
+    GPtrArray *polled;    /* of LoopFd with a poll function */
+    uint64_t poll_max_ns; /* looking around before sleeping: at most, and as adapted */
+    uint64_t poll_ns;
+    uint64_t slept_at;
+    bool polling;    /* the loop's thread is looking around, without the lock */
+    bool poll_break; /* atomic: it shall stop */
+
     GHashTable *fds; /* id -> LoopFd */
     uint64_t last_id;
 
@@ -175,6 +186,18 @@ uint64_t loop_timers_next_locked(Loop *loop);
 
 void loop_run_deferred_locked(Loop *loop);
 void loop_deferred_done(Loop *loop);
+
+/* ---- loop_poll.c ---- */
+
+/* Looks around instead of sleeping for timeout_ns; lets go of the lock meanwhile. Returns whether
+ * the engine has something or a source was hit. */
+bool loop_poll_locked(Loop *loop, int64_t timeout_ns);
+/* After a sleep: learns from how long it was. */
+void loop_poll_adapt_locked(Loop *loop);
+/* Runs the callbacks of the sources that were hit. */
+void loop_poll_run_locked(Loop *loop);
+void loop_poll_stop_locked(Loop *loop);
+void loop_poll_forget_locked(Loop *loop, LoopFd *source);
 
 /* ---- loop_attach.c ---- */
 

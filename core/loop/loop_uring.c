@@ -189,8 +189,10 @@ uring_wait(void *opaque, int64_t timeout_ns, LoopReady ready[LOOP_READY_MAX])
         .tv_sec = timeout_ns / NS_PER_SECOND,
         .tv_nsec = timeout_ns % NS_PER_SECOND,
     };
-    (void)io_uring_submit_and_wait_timeout(&engine->ring, cqes, 1, timeout_ns < 0 ? NULL : &limit,
-                                           NULL);
+    if (timeout_ns != 0 || io_uring_sq_ready(&engine->ring) > 0) {
+        (void)io_uring_submit_and_wait_timeout(&engine->ring, cqes, 1,
+                                               timeout_ns < 0 ? NULL : &limit, NULL);
+    }
     unsigned available = io_uring_peek_batch_cqe(&engine->ring, cqes, LOOP_READY_MAX);
     unsigned count = 0;
     for (unsigned i = 0; i < available; i++) {
@@ -200,6 +202,13 @@ uring_wait(void *opaque, int64_t timeout_ns, LoopReady ready[LOOP_READY_MAX])
     }
     io_uring_cq_advance(&engine->ring, available);
     return count;
+}
+
+static bool
+uring_has_ready(void *opaque)
+{
+    UringEngine *engine = opaque;
+    return io_uring_cq_ready(&engine->ring) > 0;
 }
 
 const LoopEngineOps *
@@ -216,6 +225,7 @@ loop_uring_engine(void)
         .prepare = uring_prepare,
         .submit = uring_submit,
         .wait = uring_wait,
+        .has_ready = uring_has_ready,
     };
     return &ops;
 }

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #define HOLE_START UINT64_C(0xc0000000)
+#define NS_PER_US  UINT64_C(1000)
 #define MMIO_LIMIT (UINT64_C(1) << 52)
 
 static bool
@@ -67,6 +68,7 @@ make_loops(Machine *machine, GError **error)
     const Node *node = machine->plan->machine;
     const char *name = node_text(node_child(node, "loop_engine"), "auto");
     unsigned count = (unsigned)node_u64(node_child(node, "loops"), 1);
+    uint64_t poll_us = node_u64(node_child(node, "loop_poll_us"), 0);
     LoopEngine engine = LOOP_ENGINE_AUTO;
     unsigned i;
 
@@ -84,6 +86,7 @@ make_loops(Machine *machine, GError **error)
             return false;
         }
         g_ptr_array_add(services->loops, loop);
+        loop_set_poll_limit(loop, poll_us * NS_PER_US);
         if (machine->args.test) {
             loop_attach(loop, machine->context);
         } else if (!loop_start_thread(loop, error)) {

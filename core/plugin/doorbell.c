@@ -16,6 +16,7 @@ typedef struct {
     int fd;
     LoopFd *source;
     void (*ring)(void *opaque);
+    int32_t (*poll)(void *opaque, uint32_t phase);
     void *opaque;
     GMutex lock;       /* protects: bound_at (a vCPU moves the region while another does) */
     uint64_t bound_at; /* where KVM's ioeventfd is; UINT64_MAX: nowhere */
@@ -27,9 +28,17 @@ doorbell_ready(void *opaque, int fd, uint32_t events)
     Doorbell *doorbell = opaque;
     eventfd_t count;
 
-    if (eventfd_read(fd, &count) == 0) {
+    if (events == LOOP_EVENT_POLLED || eventfd_read(fd, &count) == 0) {
         doorbell->ring(doorbell->opaque);
     }
+}
+
+static bool
+doorbell_poll(void *opaque, LoopPollPhase phase)
+{
+    Doorbell *doorbell = opaque;
+
+    return doorbell->poll(doorbell->opaque, phase) > 0;
 }
 
 static void
@@ -113,6 +122,7 @@ doorbell_new(HostRegion *region, const struct bp_doorbell_args *args)
     doorbell->width = args->width;
     doorbell->match = (args->flags & BP_DOORBELL_MATCH) != 0;
     doorbell->ring = args->ring;
+    doorbell->poll = args->poll;
     doorbell->opaque = args->opaque;
     doorbell->bound_at = UINT64_MAX;
     doorbell->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -127,6 +137,9 @@ doorbell_new(HostRegion *region, const struct bp_doorbell_args *args)
     }
     doorbell->source = loop_fd_add(services_loop(instance->services, args->loop), doorbell->fd,
                                    EPOLLIN, instance->loop_lock, doorbell_ready, doorbell);
+    if (doorbell->poll != NULL && instance->loop_lock == NULL) {
+        loop_fd_set_poll(doorbell->source, doorbell_poll);
+    }
     region->has_doorbells = true;
     if (region_is_enabled(region->region)) {
         doorbell_bind(doorbell, region_base(region->region));

@@ -18,6 +18,7 @@ typedef struct {
     int own_fd; /* an event's eventfd, else -1 */
     void (*ready)(void *opaque, uint32_t events);
     void (*signalled)(void *opaque);
+    int32_t (*poll)(void *opaque, uint32_t phase);
     void *opaque;
 } HostFd;
 
@@ -45,7 +46,21 @@ fd_ready(void *opaque, int fd, uint32_t events)
 {
     HostFd *entry = opaque;
 
-    entry->ready(entry->opaque, events & (BP_FD_IN | BP_FD_OUT | BP_FD_ERR | BP_FD_HUP));
+    entry->ready(entry->opaque, events == LOOP_EVENT_POLLED
+                                    ? BP_FD_IN
+                                    : events & (BP_FD_IN | BP_FD_OUT | BP_FD_ERR | BP_FD_HUP));
+}
+
+_Static_assert(BP_POLL_BEGIN == LOOP_POLL_BEGIN && BP_POLL_LOOK == LOOP_POLL_LOOK &&
+                   BP_POLL_END == LOOP_POLL_END,
+               "the ABI's phases are the loop's");
+
+static bool
+fd_poll(void *opaque, LoopPollPhase phase)
+{
+    HostFd *entry = opaque;
+
+    return entry->poll(entry->opaque, phase) > 0;
 }
 
 static void
@@ -95,6 +110,7 @@ loop_host_fd_add(Instance *instance, const struct bp_fd_args *given)
     entry = g_new0(HostFd, 1);
     entry->own_fd = -1;
     entry->ready = args.ready;
+    entry->poll = args.poll;
     entry->opaque = args.opaque;
     result = id_table_add(&instance->fds, args.id, entry);
     if (result != 0) {
@@ -102,6 +118,9 @@ loop_host_fd_add(Instance *instance, const struct bp_fd_args *given)
         return result;
     }
     entry->source = loop_fd_add(loop, args.fd, args.events, instance->loop_lock, fd_ready, entry);
+    if (entry->poll != NULL && instance->loop_lock == NULL) {
+        loop_fd_set_poll(entry->source, fd_poll);
+    }
     return 0;
 }
 

@@ -175,6 +175,14 @@ ring_ready(void *opaque, uint32_t events)
     deliver(queue, &batch);
 }
 
+static int32_t
+ring_poll(void *opaque, uint32_t phase)
+{
+    const struct queue *queue = opaque;
+
+    return (int32_t)ring_has_results(queue->ring);
+}
+
 /* Turns the done list round: oldest first. */
 static struct request *
 take_done(struct queue *queue)
@@ -343,7 +351,8 @@ queue_drain(struct queue *queue)
 /* --- open and close -------------------------------------------------------------------------- */
 
 static int32_t
-watch(struct queue *queue, uint32_t which, int fd, void (*ready)(void *opaque, uint32_t events))
+watch(struct queue *queue, uint32_t which, int fd, void (*ready)(void *opaque, uint32_t events),
+      int32_t (*poll)(void *opaque, uint32_t phase))
 {
     struct bp_fd_args args = {.size = sizeof(args),
                               .id = 2 * queue->id + which,
@@ -351,6 +360,7 @@ watch(struct queue *queue, uint32_t which, int fd, void (*ready)(void *opaque, u
                               .fd = fd,
                               .events = BP_FD_IN,
                               .ready = ready,
+                              .poll = poll,
                               .opaque = queue};
     int32_t result = queue->services->loop->fd_add(queue->services->instance, &args);
 
@@ -394,10 +404,10 @@ open_parts(struct queue *queue, uint32_t depth, uint32_t use_ring)
         result = ring_open(&queue->ring, depth, queue->image);
     }
     if (result == 0) {
-        result = watch(queue, 0, queue->done_fd, done_ready);
+        result = watch(queue, 0, queue->done_fd, done_ready, NULL);
     }
     if (result == 0 && queue->ring != NULL) {
-        result = watch(queue, 1, ring_fd(queue->ring), ring_ready);
+        result = watch(queue, 1, ring_fd(queue->ring), ring_ready, ring_poll);
     }
     return result;
 }

@@ -159,6 +159,12 @@ ring_reap(struct ring *ring, struct ring_result *results, uint32_t max)
     return count;
 }
 
+uint32_t
+ring_has_results(const struct ring *ring)
+{
+    return io_uring_cq_ready(&ring->uring) > 0;
+}
+
 void
 ring_cancel(struct ring *ring, uint64_t tag)
 {

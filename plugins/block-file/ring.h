@@ -33,6 +33,8 @@ uint32_t ring_add(struct ring *ring, const struct image *image, const struct req
 uint32_t ring_send(struct ring *ring);
 /* Fetches at most max results. Returns how many. The loop's. */
 uint32_t ring_reap(struct ring *ring, struct ring_result *results, uint32_t max);
+/* There is something to reap. Asks nobody. The loop's. */
+uint32_t ring_has_results(const struct ring *ring);
 /* Tries to end a request early, UINT64_MAX: all. Any thread's. */
 void ring_cancel(struct ring *ring, uint64_t tag);
 

@@ -22,7 +22,8 @@ ring_fd(const struct ring *ring)
 }
 
 uint32_t
-ring_add(struct ring *ring, const struct image *image, const struct request *request, uint64_t tag)
+ring_add(struct ring *ring, const struct image *image, const struct request *request,
+         const struct bp_iovec *iov, uint32_t count, uint64_t tag)
 {
     return 0;
 }
@@ -35,6 +36,12 @@ ring_send(struct ring *ring)
 
 uint32_t
 ring_reap(struct ring *ring, struct ring_result *results, uint32_t max)
+{
+    return 0;
+}
+
+uint32_t
+ring_has_results(const struct ring *ring)
 {
     return 0;
 }

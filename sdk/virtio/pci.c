@@ -268,6 +268,8 @@ add_doorbells(struct bp_virtio *virtio, uint32_t region)
             .width = legacy ? 2 : 0,
             .loop = virtio->queues[i].loop,
             .ring = virtqueue_ring,
+            /* The ring is looked at, whichever interface the driver uses: once is enough. */
+            .poll = legacy && virtio->interface != VIRTIO_INTERFACE_LEGACY ? NULL : virtqueue_poll,
             .opaque = &virtio->queues[i],
         };
         result = host->region->doorbell(host->instance, &args);

@@ -158,18 +158,14 @@ split_publish(struct bp_virtqueue *queue)
     return !(ring_load16(queue->ring.driver + RING_FLAGS) & VIRTIO_AVAIL_NO_INTERRUPT);
 }
 
-/* With event indices, one that stays behind says "do not notify"; so nothing is to be written when
- * work begins. */
+/* With event indices, one that stays behind says "do not notify". */
 void
 split_notify(struct bp_virtqueue *queue, uint32_t on)
 {
     uint32_t event = RING_ENTRY + queue->entries * USED_BYTES;
 
     if (queue->events) {
-        if (!on) {
-            return;
-        }
-        ring_store16(queue->ring.device + event, queue->last_avail);
+        ring_store16(queue->ring.device + event, (uint16_t)(queue->last_avail - !on));
         bp_ram_mark_dirty(queue->view, queue->ring.device_gpa + event, 2);
     } else {
         ring_store16(queue->ring.device + RING_FLAGS, on ? 0 : VIRTIO_USED_NO_NOTIFY);

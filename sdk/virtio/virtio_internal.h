@@ -339,6 +339,8 @@ void virtqueue_go_on(struct bp_virtqueue *queue);
 int32_t virtqueue_remap(struct bp_virtqueue *queue);
 /* The doorbell. [loop] */
 void virtqueue_ring(void *opaque);
+/* The loop looks around: notifications are off meanwhile. [loop] */
+int32_t virtqueue_poll(void *opaque, uint32_t phase);
 
 /* --- interrupt.c -------------------------------------------------------------------------------
  */

@@ -349,6 +349,28 @@ virtqueue_ring(void *opaque)
     bp_virtqueue_leave(queue);
 }
 
+int32_t
+virtqueue_poll(void *opaque, uint32_t phase)
+{
+    struct bp_virtqueue *queue = opaque;
+    int32_t work = 0;
+
+    /* BEGIN and END must be heard, or the driver's notifications stay off. */
+    if (phase != BP_POLL_LOOK) {
+        pthread_mutex_lock(&queue->lock);
+    } else if (pthread_mutex_trylock(&queue->lock) != 0) {
+        return 0;
+    }
+    if (!queue->waiting && bp_virtqueue_running(queue)) {
+        if (phase != BP_POLL_LOOK) {
+            ring_notify(queue, phase == BP_POLL_END);
+        }
+        work = !ring_empty(queue);
+    }
+    bp_virtqueue_leave(queue);
+    return work;
+}
+
 static void
 run_kicked(void *opaque)
 {

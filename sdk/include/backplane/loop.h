@@ -16,6 +16,16 @@ extern "C" {
 #define BP_FD_ERR 8u  /* reported whether asked for or not */
 #define BP_FD_HUP 16u /* likewise */
 
+/* A loop that was busy looks around for some microseconds before it sleeps, and asks poll functions
+ * meanwhile: BEGIN once, LOOK again and again, END once. Each answers 1 if there is work, 0 if not;
+ * none may call the core, or wait for more than a lock that is never held while calling the core.
+ * Between BEGIN and END nobody need notify the loop: a device may tell its driver so. After END it
+ * must be notified again of what END did not see. Not used for SERIAL classes, nor where the control
+ * thread runs the loop. */
+#define BP_POLL_BEGIN 0u
+#define BP_POLL_LOOK  1u
+#define BP_POLL_END   2u
+
 struct bp_fd_args {
     uint32_t size;
     uint32_t flags;  /* 0 */
@@ -27,6 +37,9 @@ struct bp_fd_args {
      * [loop] */
     void (*ready)(void *opaque, uint32_t events);
     void *opaque;
+    /* Optional: asked before the loop sleeps; phase: BP_POLL_...; 1 has ready called with BP_FD_IN.
+     * [loop] */
+    int32_t (*poll)(void *opaque, uint32_t phase);
 };
 
 struct bp_loop_host {

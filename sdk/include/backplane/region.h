@@ -82,6 +82,10 @@ struct bp_doorbell_args {
      * [loop] */
     void (*ring)(void *opaque);
     void *opaque;
+    /* Optional: asked by a loop that looks around before it sleeps, see bp_poll in loop.h; 1 has ring
+     * called.
+     * [loop] */
+    int32_t (*poll)(void *opaque, uint32_t phase);
 };
 
 struct bp_region_host {
