@@ -41,6 +41,13 @@ struct bp_block_io {
     uint32_t index; /* where it is in flight; UINT32_MAX: nowhere, or waiting for room */
 };
 
+/* C++17 has no _Atomic; nothing that is compiled there touches these two. */
+#ifdef __cplusplus
+#define BP_BLOCK_ATOMIC(type) type
+#else
+#define BP_BLOCK_ATOMIC(type) _Atomic(type)
+#endif
+
 /* One request of the consumer. */
 struct bp_block_flight {
     struct bp_block_request request;
@@ -53,8 +60,8 @@ struct bp_block_flight {
     uint32_t started;   /* the library's */
     int32_t status;     /* with flags: the library's, from bp_block_end() on */
     uint32_t flags;
-    _Atomic(uint32_t) word;
-    _Atomic(uint64_t) user;
+    BP_BLOCK_ATOMIC(uint32_t) word;
+    BP_BLOCK_ATOMIC(uint64_t) user;
 };
 
 /* What the plugin does. All but lane_init and lane_done: [loop]. */
