@@ -133,9 +133,11 @@ take_frame(struct net_pair *pair, const struct bp_virtio_chain *chain,
         return 0;
     }
     if (pair->takes_hash) {
+        const struct bp_net_hash_rules rules = {.types = pair->rules.hash_types,
+                                                .key_length = pair->rules.key_length,
+                                                .key = pair->rules.key};
         bp_net_parse(data, length, &headers);
-        report = bp_net_hash(data, length, &headers, pair->rules.hash_types, pair->rules.key,
-                             pair->rules.key_length, &hash);
+        report = bp_net_hash(data, length, &headers, &rules, &hash);
     }
     make_header(pair, &record->offload, record->buffers, hash, report, header);
     put_header(chain, header, pair->header);

@@ -7,19 +7,18 @@
 uint32_t
 bp_net_toeplitz(const uint8_t *key, uint32_t key_length, const uint8_t *data, uint32_t length)
 {
-    uint32_t hash = 0, i, bit, window;
+    uint32_t hash = 0, i, bit;
+    uint64_t window; /* the key's 32 bits that count, then the next 8 */
 
     if (key_length < 4) {
         return 0;
     }
-    window = bp_net_load32(key);
+    window = (uint64_t)bp_net_load32(key) << 8;
     for (i = 0; i < length; i++) {
-        uint8_t next = i + 4 < key_length ? key[i + 4] : 0;
+        window |= i + 4 < key_length ? key[i + 4] : 0;
         for (bit = 0; bit < 8; bit++) {
-            if (data[i] & (0x80u >> bit)) {
-                hash ^= window;
-            }
-            window = window << 1 | (uint32_t)(next >> (7 - bit) & 1);
+            hash ^= data[i] & (0x80u >> bit) ? (uint32_t)(window >> 8) : 0;
+            window <<= 1;
         }
     }
     return hash;
@@ -27,14 +26,13 @@ bp_net_toeplitz(const uint8_t *key, uint32_t key_length, const uint8_t *data, ui
 
 /* The ports follow the addresses in what is hashed. */
 static uint32_t
-finish(const uint8_t *key, uint32_t key_length, uint8_t *input, uint32_t length,
-       const uint8_t *ports)
+finish(const struct bp_net_hash_rules *rules, uint8_t *input, uint32_t length, const uint8_t *ports)
 {
     if (ports != NULL) {
         memcpy(input + length, ports, 4);
         length += 4;
     }
-    return bp_net_toeplitz(key, key_length, input, length);
+    return bp_net_toeplitz(rules->key, rules->key_length, input, length);
 }
 
 struct choice {
@@ -45,73 +43,74 @@ struct choice {
 };
 
 static uint32_t
-hash_ip4(const uint8_t *data, const struct bp_net_headers *headers, uint32_t types,
-         const uint8_t *key, uint32_t key_length, uint32_t *hash)
+hash_ip4(const uint8_t *data, const struct bp_net_headers *headers,
+         const struct bp_net_hash_rules *rules, uint32_t *hash)
 {
+    uint32_t types = rules->types;
     uint8_t input[12];
     int has_ports = headers->payload != 0 && !headers->fragment;
 
     memcpy(input, data + headers->l3 + 12, 8);
     if (has_ports && headers->protocol == BP_NET_IP_TCP && (types & BP_NET_HASH_TCP4)) {
-        *hash = finish(key, key_length, input, 8, data + headers->l4);
+        *hash = finish(rules, input, 8, data + headers->l4);
         return 2;
     }
     if (has_ports && headers->protocol == BP_NET_IP_UDP && (types & BP_NET_HASH_UDP4)) {
-        *hash = finish(key, key_length, input, 8, data + headers->l4);
+        *hash = finish(rules, input, 8, data + headers->l4);
         return 3;
     }
     if (types & BP_NET_HASH_IP4) {
-        *hash = finish(key, key_length, input, 8, NULL);
+        *hash = finish(rules, input, 8, NULL);
         return 1;
     }
     return 0;
 }
 
+/* The first of two that is enabled, or NULL. */
+static const struct choice *
+enabled(const struct choice *pair, uint32_t types)
+{
+    return types & pair[0].type ? &pair[0] : types & pair[1].type ? &pair[1] : NULL;
+}
+
 static uint32_t
-hash_ip6(const uint8_t *data, const struct bp_net_headers *headers, uint32_t types,
-         const uint8_t *key, uint32_t key_length, uint32_t *hash)
+hash_ip6(const uint8_t *data, const struct bp_net_headers *headers,
+         const struct bp_net_hash_rules *rules, uint32_t *hash)
 {
     static const struct choice tcp[] = {{BP_NET_HASH_TCP6EX, 8, 1, 1}, {BP_NET_HASH_TCP6, 5, 1, 0}};
     static const struct choice udp[] = {{BP_NET_HASH_UDP6EX, 9, 1, 1}, {BP_NET_HASH_UDP6, 6, 1, 0}};
     static const struct choice ip[] = {{BP_NET_HASH_IP6EX, 7, 0, 1}, {BP_NET_HASH_IP6, 4, 0, 0}};
-    const struct choice *sets[2] = {NULL, ip};
+    const struct choice *choice = NULL;
     uint8_t input[36];
-    uint32_t set, i;
 
     if (headers->payload != 0 && !headers->fragment) {
-        sets[0] = headers->protocol == BP_NET_IP_TCP ? tcp : udp;
+        choice = enabled(headers->protocol == BP_NET_IP_TCP ? tcp : udp, rules->types);
     }
-    for (set = 0; set < 2; set++) {
-        for (i = 0; i < 2 && sets[set] != NULL; i++) {
-            const struct choice *choice = &sets[set][i];
-            if ((types & choice->type) == 0) {
-                continue;
-            }
-            memcpy(input, data + headers->l3 + 8, 32);
-            if (choice->extended && headers->home != 0) {
-                memcpy(input, data + headers->home, 16);
-            }
-            if (choice->extended && headers->route != 0) {
-                memcpy(input + 16, data + headers->route, 16);
-            }
-            *hash =
-                finish(key, key_length, input, 32, choice->with_ports ? data + headers->l4 : NULL);
-            return choice->report;
-        }
+    choice = choice != NULL ? choice : enabled(ip, rules->types);
+    if (choice == NULL) {
+        return 0;
     }
-    return 0;
+    memcpy(input, data + headers->l3 + 8, 32);
+    if (choice->extended && headers->home != 0) {
+        memcpy(input, data + headers->home, 16);
+    }
+    if (choice->extended && headers->route != 0) {
+        memcpy(input + 16, data + headers->route, 16);
+    }
+    *hash = finish(rules, input, 32, choice->with_ports ? data + headers->l4 : NULL);
+    return choice->report;
 }
 
 uint32_t
 bp_net_hash(const uint8_t *data, uint32_t length, const struct bp_net_headers *headers,
-            uint32_t types, const uint8_t *key, uint32_t key_length, uint32_t *hash)
+            const struct bp_net_hash_rules *rules, uint32_t *hash)
 {
     *hash = 0;
     if (headers->version == 4 && length >= headers->l3 + 20u) {
-        return hash_ip4(data, headers, types, key, key_length, hash);
+        return hash_ip4(data, headers, rules, hash);
     }
     if (headers->version == 6 && length >= headers->l3 + 40u) {
-        return hash_ip6(data, headers, types, key, key_length, hash);
+        return hash_ip6(data, headers, rules, hash);
     }
     return 0;
 }

@@ -153,6 +153,7 @@ void
 bp_net_rx_filled(struct bp_net_queue *queue, uint32_t length, const struct bp_net_offload *offload)
 {
     uint32_t count = buffers_for(queue, length), i;
+    struct bp_net_received *first;
 
     if (count == 0) {
         return; /* more than was offered: the backend dropped the rest of it, and so do we */
@@ -160,9 +161,11 @@ bp_net_rx_filled(struct bp_net_queue *queue, uint32_t length, const struct bp_ne
     if (queue->batch_count + count > BP_NET_BATCH) {
         bp_net_rx_deliver(queue);
     }
+    first = &queue->batch[queue->batch_count];
+    queue->batch_count += count;
     for (i = 0; i < count; i++) {
         const struct bp_net_buffer *buffer = &queue->ring[queue->head++ & queue->ring_mask];
-        struct bp_net_received *record = &queue->batch[queue->batch_count++];
+        struct bp_net_received *record = &first[i];
         uint64_t room = buffer->length - (i == 0 ? buffer->headroom : 0);
 
         memset(record, 0, sizeof(*record));
@@ -170,12 +173,10 @@ bp_net_rx_filled(struct bp_net_queue *queue, uint32_t length, const struct bp_ne
         record->length = length < room ? length : (uint32_t)room;
         length -= record->length;
         record->flags = i + 1 < count ? BP_NET_MORE : 0;
-        if (i == 0) {
-            record->buffers = count;
-            if (offload != NULL) {
-                record->offload = *offload;
-            }
-        }
+    }
+    first->buffers = count;
+    if (offload != NULL) {
+        first->offload = *offload;
     }
 }
 

@@ -233,11 +233,16 @@ uint32_t bp_net_toeplitz(const uint8_t *key, uint32_t key_length, const uint8_t 
 #define BP_NET_HASH_TCP6EX (1u << 7)
 #define BP_NET_HASH_UDP6EX (1u << 8)
 
-/* The hash of a received frame and its kind. data, length: as for bp_net_parse(). types: what is
- * enabled.
+struct bp_net_hash_rules {
+    uint32_t types; /* what is enabled */
+    uint32_t key_length;
+    const uint8_t *key; /* as for bp_net_toeplitz() */
+};
+
+/* The hash of a received frame and its kind. data, length: as for bp_net_parse().
  * Returns the hash report value (1 IPv4 .. 9 UDPv6_EX), 0: none applies, *hash is 0 then. */
 uint32_t bp_net_hash(const uint8_t *data, uint32_t length, const struct bp_net_headers *headers,
-                     uint32_t types, const uint8_t *key, uint32_t key_length, uint32_t *hash);
+                     const struct bp_net_hash_rules *rules, uint32_t *hash);
 
 #ifdef __cplusplus
 }
