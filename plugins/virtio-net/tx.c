@@ -203,6 +203,19 @@ frame_done(struct net_pair *pair, uint32_t index)
     }
 }
 
+/* From one pair's queue to another's; either may be NULL. */
+static struct net_pair *
+switch_queue(struct net_pair *from, struct net_pair *to)
+{
+    if (from != to && from != NULL) {
+        bp_virtqueue_leave(from->tx);
+    }
+    if (from != to && to != NULL) {
+        bp_virtqueue_enter(to->tx);
+    }
+    return to;
+}
+
 void
 net_tx_transmitted(void *opaque, const uint64_t *users, uint32_t count)
 {
@@ -215,18 +228,10 @@ net_tx_transmitted(void *opaque, const uint64_t *users, uint32_t count)
         if (index >= net->pairs) {
             continue;
         }
-        if (entered != &net->pair[index]) {
-            if (entered != NULL) {
-                bp_virtqueue_leave(entered->tx);
-            }
-            entered = &net->pair[index];
-            bp_virtqueue_enter(entered->tx);
-        }
+        entered = switch_queue(entered, &net->pair[index]);
         frame_done(entered, (uint32_t)users[i]);
     }
-    if (entered != NULL) {
-        bp_virtqueue_leave(entered->tx);
-    }
+    (void)switch_queue(entered, NULL);
 }
 
 void

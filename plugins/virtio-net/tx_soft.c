@@ -35,33 +35,39 @@ prepare(struct net_pair *pair)
     }
 }
 
+/* Gives the backend what is prepared. Returns 0: it did not take everything. */
+static int
+hand_over(const struct net *net, struct net_soft *soft, struct net_pair *outlet)
+{
+    uint32_t left = soft->prepared - soft->taken, done = 0, taken;
+    int32_t result =
+        net->ops->transmit(net->self, outlet->queue, soft->frames + soft->taken, left, &done);
+
+    taken = result > 0 ? bp_min_u32((uint32_t)result, left) : 0;
+    soft->taken += taken;
+    soft->in_flight += taken - bp_min_u32(done, taken);
+    return taken == left;
+}
+
 int
 net_soft_go_on(struct net_pair *pair, struct net_pair *outlet)
 {
     struct net_soft *soft = pair->soft;
-    const struct net *net = pair->net;
     struct bp_virtio_chain *chain = soft->chain;
 
     for (;;) {
-        uint32_t done = 0, taken;
-        int32_t result;
-
-        if (soft->taken == soft->prepared) {
-            if (soft->in_flight > 0) { /* its headers are still in use */
-                bp_virtqueue_wait(pair->tx);
-                return 0;
-            }
-            prepare(pair);
-            if (soft->prepared == 0) {
-                break;
-            }
+        uint32_t is_handed = soft->taken == soft->prepared;
+        if (is_handed && soft->in_flight > 0) { /* its headers are still in use */
+            bp_virtqueue_wait(pair->tx);
+            return 0;
         }
-        result = net->ops->transmit(net->self, outlet->queue, soft->frames + soft->taken,
-                                    soft->prepared - soft->taken, &done);
-        taken = result > 0 ? bp_min_u32((uint32_t)result, soft->prepared - soft->taken) : 0;
-        soft->taken += taken;
-        soft->in_flight += taken - bp_min_u32(done, taken);
-        if (soft->taken < soft->prepared) {
+        if (is_handed) {
+            prepare(pair);
+        }
+        if (soft->prepared == 0) {
+            break;
+        }
+        if (!hand_over(pair->net, soft, outlet)) {
             bp_virtqueue_wait(pair->tx);
             return 0;
         }
