@@ -8,29 +8,45 @@
 #define MAX_PIECES 512
 #define MAX_FRAMES 64u
 
+/* Moves the next frame into posted buffers. Returns 1; 0: it is not whole yet, or there is no room;
+ * negative: the other end does not speak our language. */
+static int
+deliver_one(struct net_stream *stream)
+{
+    const uint8_t *at = stream->input + stream->in_head;
+    uint32_t there = stream->in_tail - stream->in_head, length;
+
+    if (there < STREAM_LENGTH_BYTES) {
+        return 0;
+    }
+    length = bp_net_load32(at);
+    if (length == 0 || length > BP_NET_MAX_FRAME) {
+        bp_warn(&stream->host, "'%s' sent a frame of %u bytes, dropping the connection",
+                stream->place.text, length);
+        return -EPROTO;
+    }
+    if (there < STREAM_LENGTH_BYTES + length ||
+        bp_net_rx_copy(&stream->queue, at + STREAM_LENGTH_BYTES, length, NULL) == 0) {
+        return 0;
+    }
+    stream->in_head += STREAM_LENGTH_BYTES + length;
+    return 1;
+}
+
 /* Moves whole frames into posted buffers. Returns 0: the other end does not speak our language. */
 int
 stream_deliver(struct net_stream *stream)
 {
     uint32_t before, head;
+    int more;
 
     do {
         head = stream->in_head;
-        while (stream->in_tail - stream->in_head >= STREAM_LENGTH_BYTES) {
-            const uint8_t *at = stream->input + stream->in_head;
-            uint32_t length = bp_net_load32(at);
-            if (length == 0 || length > BP_NET_MAX_FRAME) {
-                bp_warn(&stream->host, "'%s' sent a frame of %u bytes, dropping the connection",
-                        stream->place.text, length);
-                return 0;
-            }
-            if (stream->in_tail - stream->in_head < STREAM_LENGTH_BYTES + length) {
-                break;
-            }
-            if (bp_net_rx_copy(&stream->queue, at + STREAM_LENGTH_BYTES, length, NULL) == 0) {
-                break;
-            }
-            stream->in_head += STREAM_LENGTH_BYTES + length;
+        do {
+            more = deliver_one(stream);
+        } while (more > 0);
+        if (more < 0) {
+            return 0;
         }
         before = stream->in_head;
         bp_net_rx_deliver(&stream->queue); /* may post more */
