@@ -185,7 +185,6 @@ ata_disk_load(struct ide_device *device, const void *data, uint64_t length, uint
 {
     struct ata_disk *disk = (struct ata_disk *)device;
     struct ide_state_blob buffer = {.tag = TAG_BUFFER};
-    uint32_t base = ide_state_base(device);
     struct ata_disk *trial = malloc(sizeof(*trial));
     struct ide_state_table table;
     int32_t r;
@@ -194,8 +193,8 @@ ata_disk_load(struct ide_device *device, const void *data, uint64_t length, uint
         return -ENOMEM;
     }
     *trial = *disk;
-    ide_state_table_make(&table, disk_fields, BP_ARRAY_LENGTH(disk_fields), base);
-    r = ide_state_take(&table, base, trial, data, length, &buffer, 1);
+    ide_state_table_make(&table, disk_fields, BP_ARRAY_LENGTH(disk_fields), ide_state_base(device));
+    r = ide_state_take(&table, trial, data, length, &buffer, 1);
     if (r == 0) {
         r = check_disk(trial);
     }

@@ -159,12 +159,11 @@ check_task(const struct atapi *cd)
 static int32_t
 read_all(struct atapi *cd, const void *data, uint64_t length, struct ide_state_blob *blobs)
 {
-    uint32_t base = ide_state_base(&cd->device);
     struct ide_state_table table;
     int32_t r;
 
-    ide_state_table_make(&table, fields, BP_ARRAY_LENGTH(fields), base);
-    r = ide_state_take(&table, base, cd, data, length, blobs, 3);
+    ide_state_table_make(&table, fields, BP_ARRAY_LENGTH(fields), ide_state_base(&cd->device));
+    r = ide_state_take(&table, cd, data, length, blobs, 3);
     if (r == 0) {
         r = check(cd);
     }

@@ -35,15 +35,28 @@ ide_state_table_make(struct ide_state_table *table, const struct bp_state_field 
                      uint32_t count, uint32_t base)
 {
     table->count = count;
+    table->base = base;
     for (uint32_t i = 0; i < count; i++) {
         table->fields[i] = fields[i];
         table->fields[i].tag += base;
     }
 }
 
+static void
+note_blob(struct ide_state_blob *blobs, uint32_t count, uint32_t base,
+          const struct bp_state_record *record)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (record->tag == base + blobs[i].tag) {
+            blobs[i].data = record->data;
+            blobs[i].length = record->length;
+        }
+    }
+}
+
 int32_t
-ide_state_take(const struct ide_state_table *table, uint32_t base, void *object, const void *data,
-               uint64_t length, struct ide_state_blob *blobs, uint32_t count)
+ide_state_take(const struct ide_state_table *table, void *object, const void *data, uint64_t length,
+               struct ide_state_blob *blobs, uint32_t count)
 {
     struct bp_state_reader reader;
     struct bp_state_record record;
@@ -53,7 +66,7 @@ ide_state_take(const struct ide_state_table *table, uint32_t base, void *object,
     bp_state_reader_init(&reader, data, length);
     while ((r = bp_state_next(&reader, &record)) == 1) {
         int32_t mine = 0;
-        if (record.tag >> OBJECT_SHIFT != base >> OBJECT_SHIFT) {
+        if (record.tag >> OBJECT_SHIFT != table->base >> OBJECT_SHIFT) {
             continue; /* another object's */
         }
         mine = bp_state_check_record(table->fields, table->count, &record);
@@ -63,12 +76,8 @@ ide_state_take(const struct ide_state_table *table, uint32_t base, void *object,
         if (mine == 1) {
             (void)bp_state_take_record(table->fields, table->count, object, &record);
             found++;
-        }
-        for (uint32_t i = 0; mine == 0 && i < count; i++) {
-            if (record.tag == base + blobs[i].tag) {
-                blobs[i].data = record.data;
-                blobs[i].length = record.length;
-            }
+        } else {
+            note_blob(blobs, count, table->base, &record);
         }
     }
     return r < 0 ? r : found < table->count ? -EINVAL : 0;
@@ -114,11 +123,11 @@ load_channel(struct ide_channel *channel, const void *data, uint64_t length, uin
 {
     struct ide_channel trial = *channel;
     struct ide_state_table table;
-    uint32_t base = CHANNEL_BASE + (channel->number << OBJECT_SHIFT);
     int32_t r;
 
-    ide_state_table_make(&table, channel_fields, BP_ARRAY_LENGTH(channel_fields), base);
-    r = ide_state_take(&table, base, &trial, data, length, NULL, 0);
+    ide_state_table_make(&table, channel_fields, BP_ARRAY_LENGTH(channel_fields),
+                         CHANNEL_BASE + (channel->number << OBJECT_SHIFT));
+    r = ide_state_take(&table, &trial, data, length, NULL, 0);
     if (r == 0 && apply) {
         *channel = trial;
         channel->line = 0; /* after_restore() drives it anew */

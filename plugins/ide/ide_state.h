@@ -12,6 +12,7 @@
 /* A table with its tags moved to an object's range. */
 struct ide_state_table {
     uint32_t count;
+    uint32_t base; /* of the object's tags */
     struct bp_state_field fields[IDE_STATE_FIELDS];
 };
 
@@ -28,8 +29,7 @@ void ide_state_table_make(struct ide_state_table *table, const struct bp_state_f
                           uint32_t count, uint32_t base);
 /* One pass over the records: fields of one object go to `object`, every one of them must be there;
  * blobs: count records to look for. -EINVAL: malformed. */
-int32_t ide_state_take(const struct ide_state_table *table, uint32_t base, void *object,
-                       const void *data, uint64_t length, struct ide_state_blob *blobs,
-                       uint32_t count) BP_MUST_CHECK;
+int32_t ide_state_take(const struct ide_state_table *table, void *object, const void *data,
+                       uint64_t length, struct ide_state_blob *blobs, uint32_t count) BP_MUST_CHECK;
 
 extern const struct bp_state_ops ide_state_ops;
