@@ -114,6 +114,18 @@ has_dirty(const struct cache *cache)
     return 0;
 }
 
+/* Nothing in the cache can go: all are pinned, which ends, or dirty, which a checkpoint ends. */
+static void
+wait_for_victim(struct image *image, const struct cache *cache, struct request *request,
+                void (*step)(struct request *request))
+{
+    if (has_dirty(cache)) {
+        checkpoint_wait(request, step);
+    } else {
+        wait_for(&image->cache_waiting, request, step);
+    }
+}
+
 struct table *
 cache_get(struct image *image, struct cache *cache, uint64_t offset, struct request *request,
           void (*step)(struct request *request))
@@ -123,12 +135,7 @@ cache_get(struct image *image, struct cache *cache, uint64_t offset, struct requ
     if (table == NULL) {
         table = cache_new(image, cache, offset);
         if (table == NULL) {
-            /* All are pinned, which ends, or dirty, which a checkpoint ends. */
-            if (has_dirty(cache)) {
-                checkpoint_wait(request, step);
-            } else {
-                wait_for(&image->cache_waiting, request, step);
-            }
+            wait_for_victim(image, cache, request, step);
             return NULL;
         }
         table->pins = 0;
