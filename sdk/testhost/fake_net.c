@@ -365,23 +365,31 @@ deliver(struct th_net *net, struct net_queue *queue, struct net_input *input)
     return 1;
 }
 
-static int
-run_input(struct th_net *net)
+/* The client may have added inputs meanwhile: the link to this one is searched anew. */
+static void
+remove_input(struct th_net *net, struct net_input *input)
 {
     struct net_input **link = &net->inputs;
 
-    while (*link != NULL) {
-        struct net_input *input = *link;
+    while (*link != input) {
+        link = &(*link)->next;
+    }
+    *link = input->next;
+    free(input);
+}
+
+static int
+run_input(struct th_net *net)
+{
+    struct net_input *input;
+
+    for (input = net->inputs; input != NULL; input = input->next) {
         struct net_queue *queue = net->queues[input->queue];
         if (queue != NULL && queue->posted_count > 0 && !queue->disabled &&
             deliver(net, queue, input)) {
-            for (link = &net->inputs; *link != input; link = &(*link)->next) {
-            }
-            *link = input->next;
-            free(input);
+            remove_input(net, input);
             return 1;
         }
-        link = &input->next;
     }
     return 0;
 }
@@ -389,20 +397,20 @@ run_input(struct th_net *net)
 static int
 run_events(struct th_net *net)
 {
-    uint32_t i, event = net->events[0];
+    uint32_t i = 0, event = net->events[0];
+    const struct net_queue *queue;
 
     if (net->event_count == 0) {
         return 0;
     }
     net->event_count--;
     memmove(net->events, net->events + 1, sizeof(net->events) - sizeof(event));
-    for (i = 0; i < MAX_QUEUES; i++) {
-        if (net->queues[i] != NULL) {
-            if (net->queues[i]->client.event != NULL) {
-                net->queues[i]->client.event(net->queues[i]->args.opaque, event);
-            }
-            return 1;
-        }
+    while (i < MAX_QUEUES - 1 && net->queues[i] == NULL) {
+        i++;
+    }
+    queue = net->queues[i];
+    if (queue != NULL && queue->client.event != NULL) {
+        queue->client.event(queue->args.opaque, event);
     }
     return 1;
 }
