@@ -25,7 +25,7 @@ cd_msf(uint64_t lba, uint8_t *msf)
     const uint64_t most = MSF_MAX;
     uint64_t frames = lba > most - PREGAP ? most : lba + PREGAP;
 
-    msf[0] = (uint8_t)(frames / (60 * FRAMES_PER_SECOND));
+    msf[0] = (uint8_t)(frames / FRAMES_PER_SECOND / 60);
     msf[1] = (uint8_t)(frames / FRAMES_PER_SECOND % 60);
     msf[2] = (uint8_t)(frames % FRAMES_PER_SECOND);
 }
