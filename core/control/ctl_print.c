@@ -70,26 +70,42 @@ print_object(GString *out, JsonNode *node)
 #define COLUMNS_MAX 8
 
 static bool
+is_row(JsonObject *object)
+{
+    g_autoptr(GList) members = json_object_get_values(object);
+    GList *member = members;
+
+    while (member != NULL && JSON_NODE_HOLDS_VALUE((JsonNode *)member->data)) {
+        member = member->next;
+    }
+    return member == NULL && json_object_get_size(object) <= COLUMNS_MAX;
+}
+
+static bool
 is_table(JsonArray *list)
 {
     guint i;
 
     for (i = 0; i < json_array_get_length(list); i++) {
         JsonNode *node = json_array_get_element(list, i);
-        g_autoptr(GList) members = NULL;
-        GList *member;
-        if (!JSON_NODE_HOLDS_OBJECT(node) ||
-            json_object_get_size(json_node_get_object(node)) > COLUMNS_MAX) {
+        if (!JSON_NODE_HOLDS_OBJECT(node) || !is_row(json_node_get_object(node))) {
             return false;
-        }
-        members = json_object_get_values(json_node_get_object(node));
-        for (member = members; member != NULL; member = member->next) {
-            if (!JSON_NODE_HOLDS_VALUE((JsonNode *)member->data)) {
-                return false;
-            }
         }
     }
     return json_array_get_length(list) > 0;
+}
+
+static void
+add_columns(GPtrArray *names, JsonObject *object)
+{
+    g_autoptr(GList) members = json_object_get_members(object);
+    GList *member;
+
+    for (member = members; member != NULL; member = member->next) {
+        if (!g_ptr_array_find_with_equal_func(names, member->data, g_str_equal, NULL)) {
+            g_ptr_array_add(names, g_strdup(member->data));
+        }
+    }
 }
 
 static GPtrArray *
@@ -99,13 +115,7 @@ table_columns(JsonArray *list)
     guint i;
 
     for (i = 0; i < json_array_get_length(list); i++) {
-        g_autoptr(GList) members = json_object_get_members(json_array_get_object_element(list, i));
-        GList *member;
-        for (member = members; member != NULL; member = member->next) {
-            if (!g_ptr_array_find_with_equal_func(names, member->data, g_str_equal, NULL)) {
-                g_ptr_array_add(names, g_strdup(member->data));
-            }
-        }
+        add_columns(names, json_array_get_object_element(list, i));
     }
     return names;
 }
@@ -172,6 +182,20 @@ print_list(GString *out, JsonArray *list)
     }
 }
 
+/* A human's monitor ends lines as terminals do. */
+static void
+remove_returns(char *text)
+{
+    char *to = text;
+
+    for (const char *from = text; *from != '\0'; from++) {
+        if (*from != '\r') {
+            *to++ = *from;
+        }
+    }
+    *to = '\0';
+}
+
 char *
 ctl_print(JsonNode *value)
 {
@@ -188,13 +212,7 @@ ctl_print(JsonNode *value)
         print_list(out, json_node_get_array(value));
     } else {
         g_autofree char *text = scalar_text(value);
-        char *from, *to; /* a human's monitor ends lines as terminals do */
-        for (from = to = text; *from != '\0'; from++) {
-            if (*from != '\r') {
-                *to++ = *from;
-            }
-        }
-        *to = '\0';
+        remove_returns(text);
         g_string_append(out, text);
     }
     return g_string_free(out, FALSE);

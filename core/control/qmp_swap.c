@@ -16,23 +16,35 @@ swapped(void *opaque, const GError *error)
     qmp_call_finish(call);
 }
 
+static const char *
+slot_of_class(const PluginClass *class, const char *interface_id)
+{
+    const struct bp_slot *slot = class->slots;
+
+    while (slot != NULL && slot->name != NULL) {
+        if (strcmp(slot->interface_id, interface_id) == 0) {
+            return slot->name;
+        }
+        slot++;
+    }
+    return NULL;
+}
+
 /* The slot by which a filter stands on what provides the same interface; NULL: it is no filter. */
 static const char *
 slot_below(Machine *machine, const char *plugin, const char *interface_id)
 {
     const PluginImage *image = plugin_search_find(machine_plan(machine)->search, plugin, NULL);
-    const struct bp_slot *slot = NULL;
+    const char *name = NULL;
     unsigned i;
 
-    for (i = 0; image != NULL && i < plugin_image_class_count(image); i++) {
+    for (i = 0; name == NULL && image != NULL && i < plugin_image_class_count(image); i++) {
         const PluginClass *class = plugin_image_class(image, i);
-        for (slot = class->slots; slot != NULL && slot->name != NULL; slot++) {
-            if (class->kind == BP_KIND_BACKEND && strcmp(slot->interface_id, interface_id) == 0) {
-                return slot->name;
-            }
+        if (class->kind == BP_KIND_BACKEND) {
+            name = slot_of_class(class, interface_id);
         }
     }
-    return NULL;
+    return name;
 }
 
 static Node *
