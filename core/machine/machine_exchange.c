@@ -11,12 +11,12 @@ typedef struct {
     Machine *machine;
     Instance *consumer;
     unsigned slot, use;
-    Instance *old;  /* NULL: the slot is empty */
-    Instance *new;  /* NULL: it will be */
-    Node *filter;   /* to be made above the old one, which is then `new`; or NULL */
-    bool made;      /* the filter was */
-    bool same_size; /* refuse another capacity */
-    bool unstacked; /* new stood below old, at this place: */
+    Instance *old;   /* NULL: the slot is empty */
+    Instance *new;   /* NULL: it will be */
+    Node *filter;    /* to be made above the old one, which is then `new`; or NULL */
+    bool made;       /* the filter was */
+    bool same_size;  /* refuse another capacity */
+    Instance *above; /* old, if new stands below it, at this place: */
     unsigned below_slot, below_use;
     MachineDoneFunc *func;
     void *opaque;
@@ -90,16 +90,17 @@ check_size(const Exchange *exchange, GError **error)
 static bool
 unstack(Exchange *exchange, GError **error)
 {
-    if (!exchange->unstacked) {
+    Instance *above = exchange->above;
+
+    if (above == NULL) {
         return true;
     }
-    if (instance_quiesce(exchange->old, 0) != 0) {
-        exchange->unstacked = false;
-        g_set_error(error, BACKPLANE_ERROR, ERROR_STATE, "\"%s\" does not come to rest",
-                    exchange->old->id);
+    if (instance_quiesce(above, 0) != 0) {
+        exchange->above = NULL;
+        g_set_error(error, BACKPLANE_ERROR, ERROR_STATE, "\"%s\" does not come to rest", above->id);
         return false;
     }
-    detach(exchange->old, exchange->below_slot, exchange->below_use);
+    detach(above, exchange->below_slot, exchange->below_use);
     return true;
 }
 
@@ -122,13 +123,15 @@ put_new(Exchange *exchange, GError **error)
 static void
 undo(Exchange *exchange)
 {
+    Instance *above = exchange->above;
+
     if (exchange->made) {
         (void)machine_backend_remove(exchange->machine, exchange->new, NULL);
     }
-    if (exchange->unstacked &&
-        instance_backend_at(exchange->old, exchange->below_slot, exchange->below_use) == NULL) {
-        attach_again(exchange->old, exchange->below_slot, exchange->below_use, exchange->new);
-        instance_resume(exchange->old);
+    if (above != NULL &&
+        instance_backend_at(above, exchange->below_slot, exchange->below_use) == NULL) {
+        attach_again(above, exchange->below_slot, exchange->below_use, exchange->new);
+        instance_resume(above);
     }
     if (exchange->old != NULL) {
         attach_again(exchange->consumer, exchange->slot, exchange->use, exchange->old);
@@ -143,7 +146,7 @@ clean_up(const Exchange *exchange)
     Instance *old = exchange->old;
 
     if (old != NULL && !exchange->made &&
-        (exchange->unstacked || machine_backend_is_transient(machine, old))) {
+        (exchange->above != NULL || machine_backend_is_transient(machine, old))) {
         (void)machine_backend_remove(machine, old, NULL);
     }
 }
@@ -191,7 +194,7 @@ check_user(Exchange *exchange, GError **error)
         return true;
     }
     if (exchange->old != NULL && user->consumer == exchange->old) {
-        exchange->unstacked = true;
+        exchange->above = exchange->old;
         exchange->below_slot = user->slot;
         exchange->below_use = user->use;
         return true;
