@@ -71,18 +71,18 @@ take_places(struct vscsi *vscsi, const struct bp_node *list)
     const struct bp_services *host = &vscsi->host;
     uint32_t use = 0;
 
-    for (uint32_t pass = 0; pass < 2; pass++) {
-        for (uint32_t i = 0; i < vscsi->unit_count; i++) {
-            const struct bp_node *node = host->config->at(host->instance, list, i);
-            struct vscsi_unit *unit = &vscsi->units[i];
+    for (uint32_t i = 0; i < vscsi->unit_count; i++) {
+        const struct bp_node *node = host->config->at(host->instance, list, i);
+        struct vscsi_unit *unit = &vscsi->units[i];
 
-            if ((bp_option(host, node, "backend") == NULL) == pass) {
-                unit->use = use++;
-            }
-            unit->vscsi = vscsi;
-            unit->target = (uint8_t)bp_option_u64(host, node, "target", 0);
-            unit->lun = (uint16_t)(bp_option_u64(host, node, "lun", 0) % VSCSI_LUNS);
-        }
+        unit->vscsi = vscsi;
+        unit->target = (uint8_t)bp_option_u64(host, node, "target", 0);
+        unit->lun = (uint16_t)(bp_option_u64(host, node, "lun", 0) % VSCSI_LUNS);
+        unit->use = bp_option(host, node, "backend") != NULL ? use++ : UINT32_MAX;
+    }
+    for (uint32_t i = 0; i < vscsi->unit_count; i++) {
+        struct vscsi_unit *unit = &vscsi->units[i];
+        unit->use = unit->use == UINT32_MAX ? use++ : unit->use;
     }
 }
 

@@ -142,6 +142,25 @@ take_offered(struct vscsi *vscsi)
     }
 }
 
+/* With the path's ring locked; 0: there is none. */
+static uint64_t
+find_locked(const struct vscsi_path *path, uint64_t tag)
+{
+    struct bp_virtqueue *ring = path->queue->ring;
+    uint32_t size = bp_virtqueue_max_size(ring);
+
+    for (uint32_t i = 0; i < size; i++) {
+        struct bp_virtio_chain *chain = bp_virtqueue_chain(ring, i);
+        const struct vscsi_request *request = chain != NULL ? chain->request : NULL;
+
+        if (request != NULL && request->user != 0 && request->tag == tag && request->path == path &&
+            !bp_virtqueue_stale(chain)) {
+            return request->user;
+        }
+    }
+    return 0;
+}
+
 /* The command that the driver calls `tag`, as the unit calls it; 0: it is not at the unit. */
 static uint64_t
 find_command(struct vscsi *vscsi, const struct vscsi_unit *unit, uint64_t tag)
@@ -149,20 +168,9 @@ find_command(struct vscsi *vscsi, const struct vscsi_unit *unit, uint64_t tag)
     uint64_t user = 0;
 
     for (uint32_t i = 0; i < vscsi->queue_count && user == 0; i++) {
-        struct bp_virtqueue *ring = vscsi->queues[i].ring;
-        uint32_t size = bp_virtqueue_max_size(ring);
-
-        bp_virtqueue_enter(ring);
-        for (uint32_t j = 0; j < size && user == 0; j++) {
-            struct bp_virtio_chain *chain = bp_virtqueue_chain(ring, j);
-            const struct vscsi_request *request = chain != NULL ? chain->request : NULL;
-
-            if (request != NULL && request->user != 0 && request->tag == tag &&
-                request->path == &unit->paths[i] && !bp_virtqueue_stale(chain)) {
-                user = request->user;
-            }
-        }
-        bp_virtqueue_leave(ring);
+        bp_virtqueue_enter(vscsi->queues[i].ring);
+        user = find_locked(&unit->paths[i], tag);
+        bp_virtqueue_leave(vscsi->queues[i].ring);
     }
     return user;
 }

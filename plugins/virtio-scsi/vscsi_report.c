@@ -122,6 +122,7 @@ vscsi_report_luns(struct vscsi *vscsi, struct bp_virtio_chain *chain, uint32_t w
 static void
 inquiry(struct bp_virtio_chain *chain, uint32_t where)
 {
+    static const uint8_t names[] = "BACKPLN VIRTIO-SCSI     1.0 ";
     struct vscsi_request *request = chain->request;
     uint32_t allocated = load_be(request->cdb + 3, 2);
     uint8_t data[INQUIRY_BYTES] = {0x7f, 0, 0x06, 0x12, INQUIRY_BYTES - 5, 0, 0, 0x02};
@@ -139,7 +140,7 @@ inquiry(struct bp_virtio_chain *chain, uint32_t where)
     if (where != VSCSI_AT_ABSENT) {
         data[0] = 0x1e;
     }
-    memcpy(data + 8, "BACKPLN VIRTIO-SCSI     1.0 ", 28);
+    memcpy(data + 8, names, sizeof(data) - 8);
     put(request, &at, limit, data, sizeof(data));
     vscsi_finish(chain, VSCSI_S_OK, BP_SCSI_GOOD, bp_min_u64(sizeof(data), limit));
 }

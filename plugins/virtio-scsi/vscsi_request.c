@@ -121,24 +121,14 @@ vscsi_complete(void *opaque, const struct bp_scsi_completion *completions, uint3
 /* --- what the driver wants ---------------------------------------------------------------------
  */
 
-/* Takes `skip` bytes off the front of a list; where they were, to `kept` (may be NULL). Returns the
- * pieces that were kept, UINT32_MAX: more than there is room for. */
-static uint32_t
-cut_front(struct bp_iovec **iov, uint32_t *count, uint64_t skip, struct bp_iovec *kept)
+/* Takes `skip` bytes off the front of a list. */
+static void
+cut_front(struct bp_iovec **iov, uint32_t *count, uint64_t skip)
 {
-    uint32_t keeps = 0;
-
     while (skip > 0 && *count > 0) {
         struct bp_iovec *piece = *iov;
         uint64_t part = bp_min_u64(piece->length, skip);
 
-        if (kept != NULL) {
-            if (keeps == VSCSI_RESPONSE_IOV) {
-                return UINT32_MAX;
-            }
-            kept[keeps].base = piece->base;
-            kept[keeps++].length = part;
-        }
         skip -= part;
         piece->base = (uint8_t *)piece->base + part;
         piece->length -= part;
@@ -146,6 +136,23 @@ cut_front(struct bp_iovec **iov, uint32_t *count, uint64_t skip, struct bp_iovec
             (*iov)++;
             (*count)--;
         }
+    }
+}
+
+/* Remembers where the first `length` bytes are. UINT32_MAX: in more pieces than there is room for.
+ */
+static uint32_t
+keep_front(const struct bp_iovec *iov, uint32_t count, uint64_t length, struct bp_iovec *kept)
+{
+    uint32_t keeps = 0;
+
+    for (uint32_t i = 0; i < count && length > 0; i++) {
+        if (keeps == VSCSI_RESPONSE_IOV) {
+            return UINT32_MAX;
+        }
+        kept[keeps].base = iov[i].base;
+        kept[keeps].length = bp_min_u64(iov[i].length, length);
+        length -= kept[keeps++].length;
     }
     return keeps;
 }
@@ -189,9 +196,10 @@ parse(struct vscsi *vscsi, struct bp_virtio_chain *chain)
     request->in_count = chain->in_count;
     request->out_length = chain->out_bytes - header;
     request->in_length = chain->in_bytes - response;
-    (void)cut_front(&request->out_iov, &request->out_count, header, NULL);
+    cut_front(&request->out_iov, &request->out_count, header);
     request->response_count =
-        cut_front(&request->in_iov, &request->in_count, response, request->response);
+        keep_front(request->in_iov, request->in_count, response, request->response);
+    cut_front(&request->in_iov, &request->in_count, response);
     if (request->response_count == UINT32_MAX) {
         bp_virtio_broken(vscsi->virtio, "a response in more than %u pieces", VSCSI_RESPONSE_IOV);
         return 0;
@@ -269,6 +277,16 @@ inventory_attention(struct vscsi_unit *unit, uint8_t opcode)
            opcode != REQUEST_SENSE && atomic_exchange(&unit->changed, 0) != 0;
 }
 
+/* The driver was told how many it may send (SAM-5 5.3.1). */
+static uint32_t
+is_full(const struct vscsi_queue *queue, const struct vscsi_unit *unit)
+{
+    const struct vscsi_path *path = &unit->paths[queue - queue->vscsi->queues];
+
+    return atomic_load_explicit(&path->in_flight, memory_order_relaxed) >=
+           queue->vscsi->cmd_per_lun;
+}
+
 static void
 to_unit(struct vscsi_queue *queue, struct bp_virtio_chain *chain, struct vscsi_unit *unit)
 {
@@ -278,6 +296,8 @@ to_unit(struct vscsi_queue *queue, struct bp_virtio_chain *chain, struct vscsi_u
         vscsi_check(chain, 0x05, 0x4900);
     } else if (request->in_count > unit->max_iov || request->out_count > unit->max_iov) {
         vscsi_finish(chain, VSCSI_S_FAILURE, BP_SCSI_GOOD, 0);
+    } else if (is_full(queue, unit)) {
+        vscsi_finish(chain, VSCSI_S_OK, BP_SCSI_TASK_SET_FULL, 0);
     } else if (inventory_attention(unit, request->cdb[0])) {
         vscsi_check(chain, 0x06, 0x3f0e);
     } else {

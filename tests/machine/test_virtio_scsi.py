@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""virtio-scsi through the whole machine: 256 units on one adapter, four request queues on two loops."""
+
+import os
+import struct
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from backplane import run_tests  # noqa: E402
+from registers import TestMachine, equal  # noqa: E402
+
+SIZE, QUEUES = 16, 6
+RING, COMMAND, DATA, EVENTS, MMIO = 0x100000, 0x180000, 0x200000, 0x1c0000, 0xe0000000
+ANSWER = COMMAND + 0x800
+BLOCK = 512
+
+
+class Adapter:
+    """The function, driven as a driver would, with split queues."""
+
+    def __init__(self, machine, devfn):
+        self.m, self.avail = machine, [0] * QUEUES
+        machine.config_write(devfn, 0x10, 0xc000)
+        machine.config_write(devfn, 0x14, MMIO)
+        machine.config_write(devfn, 4, 7, 2)
+        for status in (0, 3):
+            self.put(0x14, 1, status)
+        for select, features in ((0, 6), (1, 1)):
+            self.put(8, 4, select)
+            self.put(12, 4, features)
+        self.put(0x14, 1, 11)
+        equal(self.get(0x14, 1), 11, "FEATURES_OK sticks")
+        machine.ask(f"memset 0x{RING:x} 0x{QUEUES * 0x3000:x} 0")
+        for queue in range(QUEUES):
+            self.put(0x16, 2, queue)
+            self.put(0x18, 2, SIZE)
+            for part in range(3):
+                self.put(0x20 + 8 * part, 4, RING + 0x3000 * queue + 0x1000 * part)
+                self.put(0x24 + 8 * part, 4, 0)
+            self.put(0x1c, 2, 1)
+        self.put(0x14, 1, 15)
+
+    def put(self, offset, width, value):
+        self.m.ask(f"write{ {1: 'b', 2: 'w', 4: 'l'}[width] } 0x{MMIO + offset:x} 0x{value:x}")
+
+    def get(self, offset, width):
+        return int(self.m.ask(f"read{ {1: 'b', 2: 'w', 4: 'l'}[width] } 0x{MMIO + offset:x}"), 16)
+
+    def offer(self, queue, pieces):
+        ring = RING + 0x3000 * queue
+        self.m.write(ring, b"".join(struct.pack("<QIHH", gpa, size, 2 * write + (i + 1 < len(pieces)), i + 1)
+                                    for i, (gpa, size, write) in enumerate(pieces)))
+        self.m.write(ring + 0x1000 + 4 + 2 * (self.avail[queue] % SIZE), b"\0\0")
+        self.avail[queue] += 1
+        self.m.write(ring + 0x1002, struct.pack("<H", self.avail[queue] & 0xffff))
+        self.put(0x3000 + 4 * queue, 2, queue)
+
+    def used(self, queue):
+        return struct.unpack("<H", self.m.read(RING + 0x3000 * queue + 0x2002, 2))[0]
+
+    def run(self, queue, pieces):
+        self.offer(queue, pieces)
+        self.m.wait_until(lambda: self.used(queue) == self.avail[queue] & 0xffff, "a used entry")
+
+    def command(self, target, lun, cdb, out=b"", length=0, queue=2):
+        """Returns response, status, sense data and data."""
+        field = bytes((1, target, 0x40 | lun >> 8, lun & 255)) + bytes(4)
+        self.m.write(COMMAND, field + bytes(11) + cdb.ljust(32, b"\0"))
+        pieces = [(COMMAND, 51, 0), (ANSWER, 108, 1)]
+        if out:
+            self.m.write(DATA, out)
+            pieces.insert(1, (DATA, len(out), 0))
+        if length:
+            pieces.append((DATA, length, 1))
+        self.run(queue, pieces)
+        answer = self.m.read(ANSWER, 108)
+        size = struct.unpack("<I", answer[:4])[0]
+        return answer[11], answer[10], answer[12:12 + size], self.m.read(DATA, length) if length else b""
+
+    def attend(self, target, lun):
+        """Takes the attention after power-on."""
+        equal(self.command(target, lun, bytes(6))[1], 2, "unit attention")
+
+
+def machine(directory, places, options=""):
+    backends, luns = "", []
+    for target, lun in places:
+        name, path = f"{target}_{lun}", os.path.join(directory, f"{target}.{lun}.img")
+        with open(path, "wb") as file:
+            file.write(struct.pack("<II", target, lun).ljust(BLOCK, b"\x5a"))
+            file.truncate(64 * BLOCK)
+        backends += f'f{name} = {{ plugin = "block-file"; path = "{path}"; }};\n'
+        backends += f'd{name} = {{ plugin = "scsi-disk"; backend = "f{name}"; }};\n'
+        luns.append(f'{{ target = {target}; lun = {lun}; backend = "d{name}"; }}')
+    m = TestMachine(f"""
+machine = {{ memory = "64M"; loops = 2; }};
+backends = {{ {backends} }};
+devices = {{ scsi0 = {{ plugin = "virtio-scsi"; queues = 4; luns = ( {", ".join(luns)} ); {options} }}; }};
+""", directory)
+    m.adapter = Adapter(m, next(d for d in m.functions() if m.config_read(d, 0) in (0x10041af4, 0x10481af4)))
+    return m
+
+
+def read(block):
+    return struct.pack(">BBIBHB", 0x28, 0, block, 0, 1, 0)
+
+
+def test_256_units_answer_on_one_adapter(directory):
+    places = [(target, lun) for target in range(64) for lun in range(4)]
+    start = time.monotonic()
+    with machine(directory, places) as m:
+        print(f"# start after {time.monotonic() - start:.2f} s")
+        adapter = m.adapter
+        for target, lun in places:
+            adapter.attend(target, lun)
+            response, status, _, data = adapter.command(target, lun, read(0), length=BLOCK)
+            equal((response, status), (0, 0), f"{target}.{lun}")
+            equal(data[:8], struct.pack("<II", target, lun), f"data of {target}.{lun}")
+        listed = adapter.command(63, 0, b"\xa0" + bytes(7) + b"\0\x40" + bytes(2), length=64)[3]
+        equal(listed[:4], struct.pack(">I", 32), "length of the list")
+        equal(listed[8:40], b"".join(bytes((0, lun)) + bytes(6) for lun in range(4)), "the list")
+
+
+def test_four_queues_on_two_loops_write_and_read(directory):
+    with machine(directory, [(0, 0), (3, 5)], "queue_loops = (0, 1);") as m:
+        adapter = m.adapter
+        equal(adapter.get(0x2000, 4), 4, "num_queues")
+        for target, lun in ((0, 0), (3, 5)):
+            adapter.attend(target, lun)
+            for queue in range(2, 6):
+                data = os.urandom(BLOCK)
+                cdb = struct.pack(">BBIBHB", 0x2a, 0, queue, 0, 1, 0)
+                equal(adapter.command(target, lun, cdb, out=data, queue=queue)[:2], (0, 0), "write")
+                equal(adapter.command(target, lun, read(queue), length=BLOCK, queue=7 - queue)[3], data, "read")
+                with open(os.path.join(directory, f"{target}.{lun}.img"), "rb") as file:
+                    file.seek(queue * BLOCK)
+                    equal(file.read(BLOCK), data, "the file holds it")
+
+
+def test_a_unit_reset_is_told_to_the_next_command(directory):
+    with machine(directory, [(3, 5)], 'interface = "modern";') as m:
+        adapter = m.adapter
+        adapter.attend(3, 5)
+        m.write(COMMAND, struct.pack("<II", 0, 5) + bytes((1, 3, 0x40, 5)) + bytes(12))
+        adapter.run(0, [(COMMAND, 24, 0), (ANSWER, 1, 1)])
+        equal(m.read(ANSWER, 1), b"\0", "the function is complete")
+        _, status, sense, _ = adapter.command(3, 5, bytes(6))
+        equal((status, sense[2] & 15, sense[12:14]), (2, 6, b"\x29\x03"), "the attention")
+        equal(adapter.command(3, 0, bytes(6))[2][12:14], b"\x25\0", "LUN 0 is not there")
+        equal(adapter.command(4, 0, bytes(6))[0], 3, "nor is target 4")
+
+
+if __name__ == "__main__":
+    run_tests([
+        test_256_units_answer_on_one_adapter,
+        test_four_queues_on_two_loops_write_and_read,
+        test_a_unit_reset_is_told_to_the_next_command,
+    ])
