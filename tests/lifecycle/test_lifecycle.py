@@ -261,7 +261,7 @@ def test_paused_runs_nothing_until_cont(directory):
             check(time.monotonic() < deadline, "no control socket")
             time.sleep(0.01)
         command = qmp(path)
-        check(command("query-status")["return"]["status"] == "paused", "it must start paused")
+        check(command("query-status")["return"]["status"] == "prelaunch", "it must not have started")
         check(machine.output == b"", "the guest ran")
         command("cont")
         machine.wait_for("!", 20)
