@@ -15,20 +15,20 @@ from backplane import Machine, check, is_interpreting_kvm, need_file, need_kvm, 
 from registers import equal  # noqa: E402
 from test_linux import CMDLINE, INTERPRETED, kernel, make_initramfs  # noqa: E402
 
-SIZES = {"sda": 2 << 20, "sdb": 2 << 20, "sr0": 1 << 20, "sr1": 1 << 20, "vda": 2 << 20,
-         "fd0": 1440 << 10}
+SIZES = {"ide_disk": 2 << 20, "scsi_disk": 2 << 20, "ide_cd": 1 << 20, "scsi_cd": 1 << 20,
+         "virtio_disk": 2 << 20, "floppy": 1440 << 10}
 READ_BYTES = 256 << 10
 WRITTEN_AT, WRITTEN_BYTES = 512 << 10, 128 << 10
 DESCRIPTION = """
 machine = {{ memory = "96M"; cpus = 2;
   boot = {{ kernel = "{kernel}"; initrd = "{initrd}"; cmdline = "{cmdline}"; }}; }};
 backends = {{ {images} wan = {{ plugin = "net-user"; }}; tty = {{ plugin = "char-stdio"; }};
-  disk = {{ plugin = "scsi-disk"; backend = "sdb"; }}; cd = {{ plugin = "scsi-cd"; backend = "sr1"; }}; }};
+  disk = {{ plugin = "scsi-disk"; backend = "scsi_disk"; }}; cd = {{ plugin = "scsi-cd"; backend = "scsi_cd"; }}; }};
 devices = {{
-  ide0 = {{ plugin = "ide"; drives = ( {{ channel = 0; unit = 0; disk = "sda"; }},
-                                       {{ channel = 1; unit = 0; cdrom = "sr0"; }} ); }};
-  fdc0 = {{ plugin = "floppy"; drives = ( {{ unit = 0; disk = "fd0"; }} ); }};
-  blk0 = {{ plugin = "virtio-blk"; backend = "vda"; }};
+  ide0 = {{ plugin = "ide"; drives = ( {{ channel = 0; unit = 0; disk = "ide_disk"; }},
+                                       {{ channel = 1; unit = 0; cdrom = "ide_cd"; }} ); }};
+  fdc0 = {{ plugin = "floppy"; drives = ( {{ unit = 0; disk = "floppy"; }} ); }};
+  blk0 = {{ plugin = "virtio-blk"; backend = "virtio_disk"; }};
   scsi0 = {{ plugin = "virtio-scsi"; luns = ( {{ target = 0; lun = 0; backend = "disk"; }},
                                               {{ target = 1; lun = 0; backend = "cd"; }} ); }};
   net0 = {{ plugin = "virtio-net"; backend = "wan"; }};
@@ -51,7 +51,7 @@ def make_images(directory):
 
 
 def image(directory, name):
-    more = "readonly = true;" if name.startswith("sr") else ""
+    more = "readonly = true;" if name.endswith("cd") else ""
     return f'{name} = {{ plugin = "block-file"; path = "{os.path.join(directory, name)}"; {more} }};'
 
 
@@ -68,7 +68,7 @@ def test_linux_uses_every_device_at_once(directory):
     facts = dict(re.findall(r"FACT (\w+)=(.*?)\r?\n", text))
     for name in SIZES:
         equal(facts.get(name), digest(contents[name][:READ_BYTES]), name + ": what the guest read")
-    for name in ("sda", "sdb", "vda"):
+    for name in ("ide_disk", "scsi_disk", "virtio_disk"):
         equal(facts.get("wrote_" + name), "done", name + ": write with fsync")
         with open(os.path.join(directory, name), "rb") as file:
             after = file.read()

@@ -174,4 +174,5 @@ if __name__ == "__main__":
     need_file("/bin/busybox", "busybox-static")
     if kernel("vmlinux") is None:
         skip_all("no vmlinux (set BACKPLANE_TEST_KERNEL)")
-    run_tests([test_linux_uses_all_four_by_dma_trims_and_notices_changes, test_linux_uses_all_four_by_pio])
+    run_tests({"dma": [test_linux_uses_all_four_by_dma_trims_and_notices_changes],
+               "pio": [test_linux_uses_all_four_by_pio]}[sys.argv[1]])
