@@ -6,171 +6,14 @@
 #include <backplane/sdk/scsi_target.h>
 #include <backplane/sdk/sdk.h>
 
-#include <stdlib.h>
-
 #define PLUGIN_VERSION "1.0"
-#define TAG_UNIT       1u
-
-struct scsi_cd {
-    struct bp_scsi_target target; /* first member: the table's self */
-    uint32_t attached;
-};
-
-/* --- life --------------------------------------------------------------------------------------
- */
-
-static int32_t
-scsi_cd_attach(void *self, uint32_t slot, uint32_t use, const struct bp_peer *peer)
-{
-    struct scsi_cd *cd = self;
-    int32_t r = bp_scsi_target_attach(&cd->target, peer);
-
-    if (r != 0) {
-        return bp_fail(&cd->target.services, r, NULL,
-                       "backend \"%s\" cannot be used as a CD of blocks of %u bytes", peer->id,
-                       cd->target.unit.block_size);
-    }
-    cd->attached = 1;
-    return 0;
-}
-
-static void
-scsi_cd_detach(void *self, uint32_t slot, uint32_t use)
-{
-    struct scsi_cd *cd = self;
-
-    if (cd->attached) {
-        bp_scsi_target_detach(&cd->target);
-        cd->attached = 0;
-    }
-}
-
-static void
-scsi_cd_reset(void *self, uint32_t kind)
-{
-    struct scsi_cd *cd = self;
-
-    /* 29h: power on, or reset of the bus */
-    bp_scsi_target_reset(&cd->target, kind == BP_RESET_POWER_ON ? 0x2901 : 0x2902);
-}
-
-static const struct bp_life_ops scsi_cd_life = {
-    .size = sizeof(scsi_cd_life),
-    .reset = scsi_cd_reset,
-    .attach = scsi_cd_attach,
-    .detach = scsi_cd_detach,
-};
-
-/* --- state: the adapter's commands have ended before ---------------------------------------------
- */
-
-static int32_t
-scsi_cd_save(void *self, const struct bp_state_sink *sink)
-{
-    struct scsi_cd *cd = self;
-
-    return bp_scsi_unit_save(&cd->target.unit, sink, TAG_UNIT);
-}
-
-/* Checks the record of the unit, or takes it over. */
-static int32_t
-read_state(struct scsi_cd *cd, const void *data, uint64_t length, uint32_t apply)
-{
-    struct bp_state_reader reader;
-    struct bp_state_record record;
-    uint32_t found = 0;
-    int32_t r;
-
-    bp_state_reader_init(&reader, data, length);
-    while ((r = bp_state_next(&reader, &record)) == 1) {
-        int32_t bad = 0;
-
-        if (record.tag == TAG_UNIT) {
-            found++;
-            bad = apply ? bp_scsi_unit_restore(&cd->target.unit, record.data, record.length)
-                        : bp_scsi_unit_check(&cd->target.unit, record.data, record.length);
-        } else if (record.tag & BP_STATE_MUST) {
-            bad = -EPROTO;
-        }
-        if (bad != 0) {
-            return bad;
-        }
-    }
-    return r == 0 && found != 1 ? -EINVAL : r;
-}
-
-static int32_t
-scsi_cd_validate(void *self, uint32_t version, const void *data, uint64_t length)
-{
-    return read_state(self, data, length, 0);
-}
-
-static int32_t
-scsi_cd_restore(void *self, uint32_t version, const void *data, uint64_t length)
-{
-    return read_state(self, data, length, 1);
-}
-
-static const struct bp_state_ops scsi_cd_state = {
-    .size = sizeof(scsi_cd_state),
-    .save = scsi_cd_save,
-    .validate = scsi_cd_validate,
-    .restore = scsi_cd_restore,
-};
-
-/* --- the class ---------------------------------------------------------------------------------
- */
-
-static const void *
-scsi_cd_query(void *self, const char *interface_id)
-{
-    return bp_same_id(interface_id, BP_SCSI_ID)    ? (const void *)&bp_scsi_target_ops
-           : bp_same_id(interface_id, BP_LIFE_ID)  ? (const void *)&scsi_cd_life
-           : bp_same_id(interface_id, BP_STATE_ID) ? (const void *)&scsi_cd_state
-                                                   : NULL;
-}
-
-static int32_t
-read_options(struct scsi_cd *cd, const struct bp_create *args, struct bp_scsi_identity *identity)
-{
-    const struct bp_services *services = &cd->target.services;
-    const struct bp_node *options = args->config;
-
-    return bp_scsi_target_identity(services, options, args->id, identity);
-}
-
-static void
-scsi_cd_destroy(void *self)
-{
-    struct scsi_cd *cd = self;
-
-    if (cd != NULL) {
-        bp_scsi_target_done(&cd->target);
-        free(cd);
-    }
-}
 
 static int32_t
 scsi_cd_create(const struct bp_create *args, void **self)
 {
-    struct scsi_cd *cd = calloc(1, sizeof(*cd));
     struct bp_scsi_identity identity = {.type = BP_SCSI_TYPE_CDROM};
-    int32_t r;
 
-    if (cd == NULL) {
-        return -ENOMEM;
-    }
-    bp_services_init(&cd->target.services, args->host, args->instance);
-    r = read_options(cd, args, &identity);
-    if (r == 0) {
-        r = bp_scsi_target_init(&cd->target, &identity);
-    }
-    if (r != 0) {
-        scsi_cd_destroy(cd);
-        return r;
-    }
-    *self = cd;
-    return 0;
+    return bp_scsi_target_create(args, &identity, NULL, self);
 }
 
 static const struct bp_prop scsi_cd_props[] = {
@@ -202,8 +45,8 @@ static const struct bp_class scsi_cd_class = {
     .slots = scsi_cd_slots,
     .provides = scsi_cd_provides,
     .create = scsi_cd_create,
-    .destroy = scsi_cd_destroy,
-    .query = scsi_cd_query,
+    .destroy = bp_scsi_target_destroy,
+    .query = bp_scsi_target_query,
 };
 
 static const struct bp_class *const scsi_cd_classes[] = {&scsi_cd_class, NULL};

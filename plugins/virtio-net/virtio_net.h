@@ -204,7 +204,7 @@ void net_tx_writable(void *opaque);
 /* A frame is done. [queue] */
 void net_tx_done(struct net_pair *pair, struct bp_virtio_chain *chain);
 /* tx_soft.c. begin: returns 0 if it is not to be sent at all. go_on: 0 if the backend takes no more
- * for now, or frames are still out. [queue] */
+ * as yet, or frames are still out. [queue] */
 int net_soft_begin(struct net_pair *pair, struct bp_virtio_chain *chain,
                    const struct bp_net_frame *frame);
 int net_soft_go_on(struct net_pair *pair, struct net_pair *outlet);

@@ -35,6 +35,7 @@ struct bp_scsi_target {
     uint32_t active;     /* started, not ended */
     uint32_t ordered;    /* one of them is ORDERED */
     uint32_t completing; /* the lock is held by a completion of the backend */
+    uint32_t attached;   /* the control thread's: a backend is there */
 };
 
 /* The unit's arena gets id 0. [control] errors of arena_alloc, -ENOMEM; explained. */
@@ -44,6 +45,19 @@ void bp_scsi_target_done(struct bp_scsi_target *target);
 /* Identity by the options that BP_SCSI_TARGET_PROPS describes. [control] -EINVAL, explained. */
 int32_t bp_scsi_target_identity(const struct bp_services *services, const struct bp_node *options,
                                 const char *id, struct bp_scsi_identity *identity) BP_MUST_CHECK;
+
+/* Reads the options that one kind of target has beside those. [control] -EINVAL, explained. */
+typedef int32_t bp_scsi_target_options(const struct bp_services *services,
+                                       const struct bp_node *options,
+                                       struct bp_scsi_identity *identity);
+
+/* For a class whose instances are targets and nothing else: its create, with the kind in identity
+ * and read_options or NULL, its destroy, and its query: bp.scsi/1, life and state.
+ * [control] errors of create; explained. */
+int32_t bp_scsi_target_create(const struct bp_create *args, struct bp_scsi_identity *identity,
+                              bp_scsi_target_options *read_options, void **self) BP_MUST_CHECK;
+void bp_scsi_target_destroy(void *self);
+const void *bp_scsi_target_query(void *self, const char *interface_id);
 
 #define BP_SCSI_TARGET_PROPS(product_default)                                                      \
     {.name = "vendor",                                                                             \
