@@ -36,7 +36,7 @@ print_help(FILE *out)
                 "Commands:\n",
                 out);
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        (void)fprintf(out, "  %-8s %-12s %s\n", commands[i].name, commands[i].arguments,
+        (void)fprintf(out, "  %-8s %-14s %s\n", commands[i].name, commands[i].arguments,
                       commands[i].summary);
     }
     (void)fputs("\nOptions:\n"

@@ -58,8 +58,13 @@ run_new(int argc, char **argv)
 static int
 run_check(int argc, char **argv)
 {
+    g_autoptr(GOptionContext) context = g_option_context_new("FILE.so...");
     int status = 0;
 
+    g_option_context_set_summary(context, "Read a built plugin as data, say what is wrong or odd.");
+    if (!options_parse(context, "sdk check", &argc, &argv, &status)) {
+        return status;
+    }
     if (argc < 2) {
         (void)fprintf(stderr, "backplane: sdk check: it takes the plugin's file; "
                               "try: backplane sdk --help\n");

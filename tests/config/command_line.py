@@ -13,7 +13,7 @@ import unittest
 OPTIONS = None
 GOOD = 'pass-09-stack.cfg'
 BAD = 'fail-75-many-at-once.cfg'
-COMMANDS = ['run', 'check', 'show', 'plugins']
+COMMANDS = ['run', 'check', 'show', 'plugins', 'sdk', 'ctl']
 
 
 def run(*arguments, cwd=None, **environment):
@@ -35,8 +35,8 @@ class CommandLine(unittest.TestCase):
             self.assertIn(f'  {command} ', done.stdout)
 
     def test_each_command_has_its_own_help(self):
-        for command in COMMANDS:
-            done = run(command, '--help')
+        for command in COMMANDS + ['sdk new', 'sdk check']:
+            done = run(*command.split(), '--help')
             self.assertEqual((done.returncode, done.stderr), (0, ''), command)
             self.assertIn(f'backplane {command}', done.stdout)
             self.assertTrue(done.stdout.isascii(), command)
