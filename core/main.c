@@ -19,7 +19,7 @@ typedef struct {
 /* One line a command. */
 static const Command commands[] = {
     {"run", cmd_run, "FILE", "run the machine that FILE describes"},
-    {"check", cmd_check, "FILE", "explain what is wrong with a description, start nothing"},
+    {"check", cmd_check, "FILE", "say what is wrong with a description, start nothing"},
     {"show", cmd_show, "FILE", "print the resolved machine: defaults, addresses"},
     {"plugins", cmd_plugins, "[NAME|PATH]", "list the plugins, or print one's manifest"},
     {"ctl", cmd_ctl, "SOCKET COMMAND", "send a command to a machine that runs"},
