@@ -23,7 +23,7 @@ static const Command commands[] = {
     {"show", cmd_show, "FILE", "print the resolved machine: defaults, addresses"},
     {"plugins", cmd_plugins, "[NAME|PATH]", "list the plugins, or print one's manifest"},
     {"ctl", cmd_ctl, "SOCKET COMMAND", "send a command to a machine that runs"},
-    {"sdk", cmd_sdk, "new|check", "begin a plugin from a template, check one that was built"},
+    {"sdk", cmd_sdk, "new|check", "begin a plugin from a template, check a built one"},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
