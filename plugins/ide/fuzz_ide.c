@@ -194,8 +194,10 @@ step(struct target *t, struct input *in)
     case 12:
         th_pci_write(t->ide, op & 0x80 ? 4 : 0x40 + (op >> 4) % 8, 2, take(in, 2));
         break;
-    case 13: /* once: it takes as long as all the rest */
-        if (t->saves++ == 0) {
+    case 13: /* time, for the power modes; rarely a state, which takes as long as all the rest */
+        if ((op & 0xe0) != 0) {
+            th_clock_step(t->th, UINT64_C(1000000000) << (op >> 4));
+        } else if (t->saves++ == 0) {
             save_and_restore(t, take(in, 4));
         }
         break;

@@ -11,7 +11,29 @@ struct sink {
     struct bp_instance *instance;
     uint8_t *data;
     uint64_t length;
+    uint64_t room;
 };
+
+/* Doubles: a fuzzer saves often. */
+static int
+sink_reserve(struct sink *sink, uint64_t length)
+{
+    uint64_t room = sink->room != 0 ? sink->room : 4096;
+    uint8_t *grown;
+
+    if (length <= sink->room) {
+        return 1;
+    }
+    while (room < length) {
+        room *= 2;
+    }
+    grown = realloc(sink->data, room);
+    if (grown != NULL) {
+        sink->data = grown;
+        sink->room = room;
+    }
+    return grown != NULL;
+}
 
 static int32_t
 sink_put(const struct bp_state_sink *base, uint32_t tag, const void *data, uint64_t length)
@@ -19,7 +41,7 @@ sink_put(const struct bp_state_sink *base, uint32_t tag, const void *data, uint6
     /* The sink is ours and not const; the ABI only promises that the plugin leaves it alone. */
     struct sink *sink = (struct sink *)(uintptr_t)base;
     uint64_t padded = (length + 7) & ~UINT64_C(7);
-    uint8_t *grown;
+    uint8_t *record;
     uint32_t word = (uint32_t)length;
     int32_t result = th_call(sink->instance, "sink.put", TH_CONTROL | TH_FAILS);
 
@@ -29,16 +51,15 @@ sink_put(const struct bp_state_sink *base, uint32_t tag, const void *data, uint6
     if ((tag & ~BP_STATE_MUST) == 0 || tag > 0xffff || length > (UINT64_C(1) << 30)) {
         return -EINVAL;
     }
-    grown = realloc(sink->data, sink->length + 8 + padded);
-    if (grown == NULL) {
+    if (!sink_reserve(sink, sink->length + 8 + padded)) {
         return -ENOSPC;
     }
-    sink->data = grown;
-    memset(grown + sink->length, 0, 8 + padded);
-    grown[sink->length] = (uint8_t)tag;
-    grown[sink->length + 1] = (uint8_t)(tag >> 8);
-    memcpy(grown + sink->length + 4, &word, 4);
-    memcpy(grown + sink->length + 8, data, length);
+    record = sink->data + sink->length;
+    memset(record, 0, 8 + padded);
+    record[0] = (uint8_t)tag;
+    record[1] = (uint8_t)(tag >> 8);
+    memcpy(record + 4, &word, 4);
+    memcpy(record + 8, data, length);
     sink->length += 8 + padded;
     return 0;
 }
