@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copying a template: in each file the words between at signs are replaced.
  *   @NAME@ my-device   @IDENT@ my_device   @UPPER@ MY_DEVICE
- *  @TAG@ "MYDE"   @TAGVALUE@ 0x4544594d */
+ *   @TAG@ "MYDE"   @TAGVALUE@ 0x4544594d   @LIBRARY@ sdk_lib_dep: what it is built with */
 #include "control/sdk_template.h"
 
 #include "base/error.h"
@@ -18,8 +18,8 @@
 #define NAME_MAX_LENGTH 31
 #define TAG_LENGTH      4
 
-static const char *const kinds[] = {"pci-device", "isa-device", "block-backend", "char-backend",
-                                    NULL};
+static const char *const kinds[] = {"pci-device",    "isa-device",   "virtio-device",
+                                    "block-backend", "char-backend", NULL};
 
 /* One file of the result. */
 typedef struct {
@@ -47,7 +47,7 @@ check_name(const char *name, const char *kind, GError **error)
         const char *nearest = nearest_name(kind, kinds);
         g_set_error(error, BACKPLANE_ERROR, ERROR_CONFIG,
                     "sdk new: there is no kind \"%s\"%s%s%s; there are pci-device, isa-device, "
-                    "block-backend and char-backend",
+                    "virtio-device, block-backend and char-backend",
                     kind, nearest != NULL ? " (did you mean \"" : "",
                     nearest != NULL ? nearest : "", nearest != NULL ? "\"?)" : "");
         return false;
@@ -70,8 +70,9 @@ template_directory(void)
 }
 
 static char *
-fill_in(const char *text, const char *name)
+fill_in(const char *text, const char *name, const char *kind)
 {
+    const char *library = g_str_has_prefix(kind, "virtio-") ? "sdk_virtio_dep" : "sdk_lib_dep";
     g_autofree char *ident = g_strdelimit(g_strdup(name), "-", '_');
     g_autofree char *upper = g_ascii_strup(ident, -1);
     g_autoptr(GString) result = g_string_new(text);
@@ -86,6 +87,7 @@ fill_in(const char *text, const char *name)
     g_string_replace(result, "@NAME@", name, 0);
     g_string_replace(result, "@IDENT@", ident, 0);
     g_string_replace(result, "@UPPER@", upper, 0);
+    g_string_replace(result, "@LIBRARY@", library, 0);
     g_string_replace(result, "@TAG@", tag, 0);
     g_string_replace(result, "@TAGVALUE@", number, 0);
     return g_string_free(g_steal_pointer(&result), FALSE);
@@ -93,7 +95,7 @@ fill_in(const char *text, const char *name)
 
 static bool
 write_piece(const char *templates, const char *folder, const Piece *piece, const char *name,
-            GError **error)
+            const char *kind, GError **error)
 {
     g_autofree char *source = g_build_filename(templates, piece->template_name, NULL);
     g_autofree char *target = g_build_filename(folder, piece->target, NULL);
@@ -105,7 +107,7 @@ write_piece(const char *templates, const char *folder, const Piece *piece, const
                     "sdk new: cannot read the template: %s; is the SDK installed?", cause->message);
         return false;
     }
-    g_autofree char *filled = fill_in(text, name);
+    g_autofree char *filled = fill_in(text, name, kind);
     if (!g_file_set_contents(target, filled, -1, &cause)) {
         g_set_error(error, BACKPLANE_ERROR, ERROR_HOST, "sdk new: %s", cause->message);
         return false;
@@ -151,7 +153,8 @@ remove_pieces(const char *folder, const GArray *pieces)
 }
 
 static bool
-write_folder(const char *folder, const GArray *pieces, const char *name, GError **error)
+write_folder(const char *folder, const GArray *pieces, const char *name, const char *kind,
+             GError **error)
 {
     g_autofree char *templates = template_directory();
 
@@ -161,7 +164,7 @@ write_folder(const char *folder, const GArray *pieces, const char *name, GError 
         return false;
     }
     for (guint i = 0; i < pieces->len; i++) {
-        if (!write_piece(templates, folder, &g_array_index(pieces, Piece, i), name, error)) {
+        if (!write_piece(templates, folder, &g_array_index(pieces, Piece, i), name, kind, error)) {
             remove_pieces(folder, pieces);
             return false;
         }
@@ -217,7 +220,7 @@ sdk_template_new(const char *name, const char *kind, const char *directory, GErr
         return false;
     }
     g_autoptr(GArray) pieces = list_pieces(name, kind, in_tree);
-    if (!write_folder(folder, pieces, name, error)) {
+    if (!write_folder(folder, pieces, name, kind, error)) {
         return false;
     }
     if (in_tree && !add_to_list("plugins/meson.build", name, error)) {

@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from backplane import Failure  # noqa: E402
 from registers import TestMachine, equal  # noqa: E402
 
-KINDS = ["pci-device", "isa-device", "block-backend", "char-backend"]
+KINDS = ["pci-device", "isa-device", "virtio-device", "block-backend", "char-backend"]
 
 
 def run(command, cwd, env):
