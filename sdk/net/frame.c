@@ -80,6 +80,27 @@ bp_net_iov_copy(const struct bp_iovec *iov, uint32_t count, uint64_t from, void 
     return done;
 }
 
+uint64_t
+bp_net_iov_fill(const struct bp_iovec *iov, uint32_t count, uint64_t from, const void *data,
+                uint64_t length)
+{
+    uint64_t done = 0;
+    uint32_t i;
+
+    for (i = 0; i < count && done < length; i++) {
+        uint64_t n = iov[i].length;
+        if (from >= n) {
+            from -= n;
+            continue;
+        }
+        n = bp_min_u64(n - from, length - done);
+        memcpy((uint8_t *)iov[i].base + from, (const uint8_t *)data + done, n);
+        done += n;
+        from = 0;
+    }
+    return done;
+}
+
 uint32_t
 bp_net_iov_slice(const struct bp_iovec *iov, uint32_t count, uint64_t from, uint64_t length,
                  struct bp_iovec *slice, uint32_t max)

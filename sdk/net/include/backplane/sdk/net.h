@@ -75,6 +75,9 @@ int bp_net_frame_ok(const struct bp_net_frame *frame, uint32_t features);
  * many were copied. */
 uint64_t bp_net_iov_copy(const struct bp_iovec *iov, uint32_t count, uint64_t from, void *data,
                          uint64_t length);
+/* The other way: data to bytes [from, from + length) of pieces. Returns how many were copied. */
+uint64_t bp_net_iov_fill(const struct bp_iovec *iov, uint32_t count, uint64_t from,
+                         const void *data, uint64_t length);
 /* Sub-pieces of [from, from + length): up to max. Returns their number, 0 if they are more. */
 uint32_t bp_net_iov_slice(const struct bp_iovec *iov, uint32_t count, uint64_t from,
                           uint64_t length, struct bp_iovec *slice, uint32_t max);
