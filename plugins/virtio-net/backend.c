@@ -31,6 +31,33 @@ net_apply_offloads(struct net *net)
     }
 }
 
+/* With RSS a frame may come by any queue: the hash says whose it is. */
+static void
+tell_enabled(void *opaque)
+{
+    struct net_pair *pair = opaque;
+    struct net *net = pair->net;
+    uint32_t wanted = pair->spreads || pair->index < atomic_load(&net->active_pairs);
+
+    if (pair->queue != NULL && BP_HAS(net->ops, queue_enable) && pair->enabled != wanted) {
+        pair->enabled = wanted;
+        net->ops->queue_enable(net->self, pair->queue, wanted);
+    }
+}
+
+void
+net_apply_pairs(struct net *net)
+{
+    const struct bp_services *host = &net->host;
+
+    for (uint32_t i = 0; i < net->pairs; i++) {
+        if (host->loop->defer(host->instance, net->pair[i].loop, tell_enabled, &net->pair[i]) !=
+            0) {
+            bp_warn(host, "cannot tell the backend about queue pair %u", i);
+        }
+    }
+}
+
 struct net_pair *
 net_outlet(const struct net_pair *pair)
 {
@@ -52,6 +79,9 @@ retract_queue(struct net_pair *pair, struct bp_virtqueue *queue, struct net_coal
 
     bp_virtqueue_enter(queue);
     net_coalesce_flush(coalesce, queue);
+    if (queue == pair->rx) {
+        net_steer_forget(pair);
+    }
     for (i = 0; i < size; i++) {
         chain = bp_virtqueue_chain(queue, i);
         if (chain == NULL) {
@@ -64,11 +94,14 @@ retract_queue(struct net_pair *pair, struct bp_virtqueue *queue, struct net_coal
         }
     }
     if (queue == pair->tx && pair->soft->chain != NULL) {
-        bp_virtqueue_push(pair->soft->chain, 0);
-        pair->soft->chain = NULL;
+        net_soft_hold(pair);
     }
-    if (queue == pair->rx && !atomic_load(&pair->net->parked) && bp_virtqueue_running(queue)) {
-        net_rx_retry(pair); /* its neighbour was stopped, not this one */
+    if (!atomic_load(&pair->net->parked) && bp_virtqueue_running(queue)) {
+        if (queue == pair->rx) {
+            net_rx_retry(pair); /* its neighbour was stopped, not this one */
+        } else {
+            bp_virtqueue_kick(queue);
+        }
     }
     bp_virtqueue_leave(queue);
 }
@@ -81,6 +114,9 @@ net_retract(void *opaque)
 
     if (pair->queue != NULL) {
         net->ops->flush(net->self, pair->queue);
+    }
+    if (pair->stage != NULL) {
+        atomic_store(&pair->stage->posted, 0);
     }
     retract_queue(pair, pair->rx, &pair->rx_coalesce);
     for (uint32_t i = 0; i < net->pairs; i++) {
@@ -123,9 +159,8 @@ net_event(void *opaque, uint32_t event)
         if (atomic_exchange(&net->backend_link, up) != up) {
             net_show_status(net, 1);
         }
-    } else if (event == BP_NET_EVENT_ANNOUNCE && net_has(net, NET_F_GUEST_ANNOUNCE)) {
-        atomic_store(&net->announce, 1);
-        net_show_status(net, 1);
+    } else if (event == BP_NET_EVENT_ANNOUNCE) {
+        net_ask_announcement(net);
     }
 }
 
@@ -155,16 +190,19 @@ open_queues(struct net *net)
 
     for (uint32_t i = 0; i < net->pairs && i < net->queues && result == 0; i++) {
         struct net_pair *pair = &net->pair[i];
+        uint32_t size = bp_virtqueue_max_size(pair->rx);
+        uint32_t depth = net->rss && size < STAGE_BUFFERS ? STAGE_BUFFERS : size;
         const struct bp_net_queue_args args = {
             .size = sizeof(args),
             .index = i,
             .loop = pair->loop,
             .tx_depth = BP_NET_MAX_DEPTH,
-            .rx_depth = bp_virtqueue_max_size(pair->rx),
+            .rx_depth = depth,
             .client = &net_client,
             .opaque = pair,
         };
         result = net->ops->queue_open(net->self, &args, &pair->queue);
+        pair->enabled = 1;
     }
     if (result != 0) {
         close_queues(net);
@@ -187,7 +225,9 @@ net_attach(void *self, uint32_t slot, uint32_t use, const struct bp_peer *peer)
         return bp_fail(&net->host, result, NULL, "backend '%s' cannot be used as a network: %s",
                        peer->id, strerror(-result));
     }
+    atomic_fetch_and(&net->parked, ~PARKED_DETACHED);
     net_apply_offloads(net);
+    net_apply_pairs(net);
     net_show_status(net, 1);
     return 0;
 }
@@ -198,11 +238,10 @@ net_detach(void *self, uint32_t slot, uint32_t use)
     struct net *net = self;
 
     if (net->ops != NULL) {
-        atomic_store(&net->parked, 1);
+        atomic_fetch_or(&net->parked, PARKED_DETACHED);
         net_retract_all(net);
         close_queues(net);
         net->ops = NULL;
-        atomic_store(&net->parked, 0);
         atomic_store(&net->backend_link, 0);
         net_show_status(net, 1);
     }

@@ -108,3 +108,17 @@ net_coalesce_done(struct net_pair *pair)
     free(pair->tx_coalesce.chains);
     free(pair->tx_coalesce.written);
 }
+
+static void
+reset_one(struct net_coalesce *coalesce)
+{
+    atomic_store(&coalesce->max_packets, 0);
+    atomic_store(&coalesce->max_usecs, 0);
+}
+
+void
+net_coalesce_reset(struct net_pair *pair)
+{
+    reset_one(&pair->rx_coalesce);
+    reset_one(&pair->tx_coalesce);
+}

@@ -48,6 +48,7 @@ net_read_options(struct net *net, const struct bp_node *options)
     net->mtu = (uint32_t)bp_option_u64(host, options, "mtu", 0);
     net->speed = (uint32_t)bp_option_u64(host, options, "speed", 0);
     net->duplex = strcmp(bp_option_str(host, options, "duplex", "full"), "full") == 0;
+    net->rss = bp_option_bool(host, options, "rss", 0);
     atomic_store(&net->link, bp_option_bool(host, options, "link", 1));
     return read_mac(net, options);
 }
@@ -57,7 +58,7 @@ net_features_offered(const struct net *net, const struct bp_node *options)
 {
     uint64_t features = NET_F_MAC | NET_F_STATUS | NET_F_CTRL_VQ | NET_F_CTRL_RX | NET_F_CTRL_VLAN |
                         NET_F_CTRL_RX_EXTRA | NET_F_CTRL_MAC_ADDR | NET_F_GUEST_ANNOUNCE |
-                        NET_F_SPEED_DUPLEX | NET_F_NOTF_COAL;
+                        NET_F_SPEED_DUPLEX | NET_F_NOTF_COAL | NET_F_VQ_NOTF_COAL;
 
     if (bp_option_bool(&net->host, options, "offloads", 1)) {
         features |= NET_F_CSUM | NET_F_GUEST_CSUM | NET_F_HOST_TSO4 | NET_F_HOST_TSO6 |
@@ -67,6 +68,7 @@ net_features_offered(const struct net *net, const struct bp_node *options)
     }
     features |= bp_option_bool(&net->host, options, "mergeable", 1) ? NET_F_MRG_RXBUF : 0;
     features |= bp_option_bool(&net->host, options, "hash_report", 0) ? NET_F_HASH_REPORT : 0;
+    features |= net->rss ? NET_F_RSS : 0;
     features |= net->pairs > 1 ? NET_F_MQ : 0;
     features |= net->mtu != 0 ? NET_F_MTU : 0;
     return features;
@@ -98,6 +100,8 @@ net_features_check(uint64_t features)
         {NET_F_MQ, NET_F_CTRL_VQ},
         {NET_F_CTRL_MAC_ADDR, NET_F_CTRL_VQ},
         {NET_F_NOTF_COAL, NET_F_CTRL_VQ},
+        {NET_F_VQ_NOTF_COAL, NET_F_CTRL_VQ},
+        {NET_F_RSS, NET_F_CTRL_VQ},
         {NET_F_HASH_REPORT, NET_F_CTRL_VQ},
     };
 
@@ -158,6 +162,10 @@ const struct bp_prop net_props[] = {
      .type = BP_PROP_BOOL,
      .def = "false",
      .help = "offer to report the hash of each received packet"},
+    {.name = "rss",
+     .type = BP_PROP_BOOL,
+     .def = "false",
+     .help = "offer to spread received packets over the pairs by their hash"},
     {.name = "rom",
      .type = BP_PROP_STRING,
      .def = "/usr/lib/ipxe/qemu/pxe-virtio.rom",

@@ -7,6 +7,10 @@
 
 #define BATCH 32u
 
+/* A driver that takes none of these cannot have a frame that is to be cut. */
+#define GSO_FEATURES                                                                               \
+    (NET_F_GUEST_TSO4 | NET_F_GUEST_TSO6 | NET_F_GUEST_UFO | NET_F_GUEST_USO4 | NET_F_GUEST_USO6)
+
 static void
 describe(const struct net_pair *pair, const struct bp_virtio_chain *chain,
          struct bp_net_buffer *buffer)
@@ -49,6 +53,10 @@ net_rx_run(struct net_pair *pair)
     struct bp_virtio_chain *chains[BATCH], *chain;
     uint32_t count = 0;
 
+    if (pair->spreads) {
+        net_steer_run(pair);
+        return;
+    }
     if (pair->queue == NULL) {
         bp_virtqueue_wait(pair->rx);
         return;
@@ -77,27 +85,19 @@ net_rx_retry(struct net_pair *pair)
 {
     struct bp_virtio_chain *chain;
 
+    if (pair->spreads) {
+        net_steer_run(pair);
+        net_steer_wake(pair->net);
+        return;
+    }
     while (pair->queue != NULL && (chain = bp_virtqueue_next_held(pair->rx)) != NULL) {
         post(pair, &chain, 1);
     }
 }
 
-/* Writes the header over the pieces it spans. */
-static void
-put_header(const struct bp_virtio_chain *chain, const uint8_t *header, uint32_t length)
-{
-    uint32_t i, done = 0;
-
-    for (i = chain->out_count; done < length && i < chain->out_count + chain->in_count; i++) {
-        uint32_t n = (uint32_t)bp_min_u64(chain->iov[i].length, length - done);
-        memcpy(chain->iov[i].base, header + done, n);
-        done += n;
-    }
-}
-
-static void
-make_header(const struct net_pair *pair, const struct bp_net_offload *offload, uint32_t buffers,
-            uint32_t hash, uint32_t report, uint8_t *header)
+void
+net_rx_make_header(const struct net_pair *pair, const struct bp_net_offload *offload,
+                   uint32_t buffers, uint32_t hash, uint32_t report, uint8_t *header)
 {
     memset(header, 0, NET_HDR_WITH_HASH);
     header[NET_HDR_FLAGS] = offload->flags & (BP_NET_NEEDS_CSUM | BP_NET_DATA_VALID);
@@ -120,13 +120,63 @@ peek(const struct net_pair *pair, const struct bp_virtio_chain *chain, uint32_t 
                                      data, bp_min_u32(length, BP_NET_HEADERS_MAX));
 }
 
+int
+net_rx_complete(const struct net *net, const struct bp_iovec *iov, uint32_t count, uint64_t from,
+                uint64_t length, struct bp_net_offload *offload)
+{
+    uint64_t offloads = atomic_load_explicit(&net->offloads, memory_order_relaxed);
+    uint64_t at = (uint64_t)offload->csum_start + offload->csum_offset;
+    uint8_t sum[2];
+
+    if (offload->flags == 0 && offload->gso_type == BP_NET_GSO_NONE) {
+        return 1;
+    }
+    if (offload->gso_type != BP_NET_GSO_NONE && (offloads & GSO_FEATURES) == 0) {
+        return 0;
+    }
+    if (offloads & NET_F_GUEST_CSUM) {
+        return 1;
+    }
+    if ((offload->flags & BP_NET_NEEDS_CSUM) != 0 && at + 2 <= length) {
+        bp_net_store16(sum, bp_net_sum_fold(bp_net_sum_iov(iov, count, from + offload->csum_start,
+                                                           length - offload->csum_start, 0)));
+        (void)bp_net_iov_fill(iov, count, from + at, sum, 2);
+    }
+    offload->flags = 0;
+    offload->csum_start = offload->csum_offset = 0;
+    return 1;
+}
+
+/* The same for a frame in the driver's buffers. */
+static int
+complete_frame(struct net_pair *pair, const struct bp_net_received *records, uint32_t count,
+               struct bp_net_offload *offload)
+{
+    struct bp_iovec iov[BP_NET_MAX_IOV];
+    uint32_t used = 0, i, k;
+    uint64_t length = 0;
+
+    if (offload->flags == 0 && offload->gso_type == BP_NET_GSO_NONE) {
+        return 1;
+    }
+    for (i = 0; i < count; i++) {
+        const struct bp_virtio_chain *chain = bp_virtqueue_chain(pair->rx, records[i].user);
+        for (k = 0; chain != NULL && k < chain->in_count && used < BP_NET_MAX_IOV; k++) {
+            iov[used++] = chain->iov[chain->out_count + k];
+        }
+        length += records[i].length;
+    }
+    return net_rx_complete(pair->net, iov, used, pair->header, length, offload);
+}
+
 /* Whether the frame is for this guest; then its header is in place. [pair->lock] */
 static int
 take_frame(struct net_pair *pair, const struct bp_virtio_chain *chain,
-           const struct bp_net_received *record)
+           const struct bp_net_received *records, uint32_t count)
 {
     uint8_t data[BP_NET_HEADERS_MAX], header[NET_HDR_WITH_HASH];
-    uint32_t length = peek(pair, chain, record->length, data), hash = 0, report = 0;
+    uint32_t length = peek(pair, chain, records[0].length, data), hash = 0, report = 0;
+    struct bp_net_offload offload;
     struct bp_net_headers headers;
 
     if (!net_link_up(pair->net) || !net_rules_accept(&pair->rules, data, length)) {
@@ -139,8 +189,12 @@ take_frame(struct net_pair *pair, const struct bp_virtio_chain *chain,
         bp_net_parse(data, length, &headers);
         report = bp_net_hash(data, length, &headers, &rules, &hash);
     }
-    make_header(pair, &record->offload, record->buffers, hash, report, header);
-    put_header(chain, header, pair->header);
+    offload = records[0].offload;
+    if (!complete_frame(pair, records, count, &offload)) {
+        return 0;
+    }
+    net_rx_make_header(pair, &offload, records[0].buffers, hash, report, header);
+    (void)bp_net_iov_fill(chain->iov + chain->out_count, chain->in_count, 0, header, pair->header);
     return 1;
 }
 
@@ -149,7 +203,7 @@ static void
 receive_frame(struct net_pair *pair, const struct bp_net_received *records, uint32_t count)
 {
     struct bp_virtio_chain *chain = bp_virtqueue_chain(pair->rx, records[0].user);
-    int taken = chain != NULL && take_frame(pair, chain, &records[0]);
+    int taken = chain != NULL && take_frame(pair, chain, records, count);
     uint32_t i;
 
     for (i = 0; i < count; i++) {
@@ -174,6 +228,10 @@ net_rx_receive(void *opaque, const struct bp_net_received *records, uint32_t cou
     struct net_pair *pair = opaque;
     uint32_t i, buffers;
 
+    if (count > 0 && (records[0].user & STAGE_USER) != 0) {
+        net_steer_receive(pair, records, count);
+        return;
+    }
     bp_virtqueue_enter(pair->rx);
     pthread_mutex_lock(&pair->lock);
     for (i = 0; i < count; i += buffers) {

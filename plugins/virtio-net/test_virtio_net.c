@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plugins/virtio-net on the fake core, by way of its registers and rings. */
-#include "test_driver.h"
+#include "test_bench.h"
 #include "virtio_net.h"
 
 #include <setjmp.h>
@@ -10,118 +10,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-#define RX_GPA   DRIVER_BUFFERS
-#define TX_GPA   (DRIVER_BUFFERS + 0x200000u)
-#define CTRL_GPA (DRIVER_BUFFERS + 0x400000u)
-
-struct bench {
-    struct th_host *th;
-    struct th_net *wire;
-    struct bp_instance *card;
-    struct driver driver;
-    uint32_t header;
-};
-
-static void
-bench_make(struct bench *bench, const char *options, uint32_t modern)
-{
-    char text[256];
-
-    memset(bench, 0, sizeof(*bench));
-    bench->th = th_new();
-    bench->wire = th_net_new(bench->th, "wan");
-    (void)snprintf(text, sizeof(text), "backend = \"wan\"; rom = \"\"; %s", options);
-    bench->card = th_plug(bench->th, &backplane_plugin_v1, "net0", text);
-    assert_non_null(bench->card);
-    driver_init(&bench->driver, bench->th, bench->card, modern);
-}
-
-static void
-bench_start(struct bench *bench, uint64_t features, uint32_t queues)
-{
-    assert_int_equal(driver_start(&bench->driver, features, queues), 1);
-    bench->header = (features & NET_F_HASH_REPORT)                         ? NET_HDR_WITH_HASH
-                    : bench->driver.modern || (features & NET_F_MRG_RXBUF) ? NET_HDR_MERGE
-                                                                           : NET_HDR_LEGACY;
-}
-
-static void
-post_rx(struct bench *bench, uint32_t queue, uint32_t count, uint32_t length)
-{
-    uint32_t i;
-
-    for (i = 0; i < count; i++) {
-        struct piece piece = {RX_GPA + queue * 0x80000u + (uint64_t)i * length, length, 1};
-        (void)driver_add(&bench->driver, queue, &piece, 1);
-    }
-    driver_kick(&bench->driver, queue);
-}
-
-/* Sends a header and a frame that lie in two pieces. Returns whether it came back. */
-static int
-send_frame(struct bench *bench, uint32_t queue, const uint8_t *header, const uint8_t *frame,
-           uint32_t length)
-{
-    struct piece pieces[2] = {{TX_GPA, bench->header, 0}, {TX_GPA + 64, length, 0}};
-    uint32_t id, used;
-
-    memcpy(th_ram(bench->th, TX_GPA, bench->header), header, bench->header);
-    memcpy(th_ram(bench->th, TX_GPA + 64, length), frame, length);
-    (void)driver_add(&bench->driver, queue, pieces, 2);
-    driver_kick(&bench->driver, queue);
-    return driver_used(&bench->driver, queue, &id, &used);
-}
-
-/* A control command; returns its answer. */
-static uint32_t
-command(struct bench *bench, uint32_t class, uint32_t number, const void *data, uint32_t length)
-{
-    struct piece pieces[3] = {{CTRL_GPA, 2, 0}, {CTRL_GPA + 16, length, 0}, {CTRL_GPA + 8, 1, 1}};
-    uint8_t *memory = th_ram(bench->th, CTRL_GPA, 16 + length);
-    uint32_t id, used;
-
-    memory[0] = (uint8_t) class;
-    memory[1] = (uint8_t)number;
-    memory[8] = 0x77;
-    memcpy(memory + 16, data, length);
-    if (length == 0) {
-        pieces[1] = pieces[2];
-    }
-    (void)driver_add(&bench->driver, 2, pieces, length == 0 ? 2 : 3);
-    driver_kick(&bench->driver, 2);
-    assert_int_equal(driver_used(&bench->driver, 2, &id, &used), 1);
-    return memory[8];
-}
-
-static void
-make_frame(uint8_t *frame, uint32_t length, const char *to)
-{
-    uint32_t i;
-
-    for (i = 0; i < length; i++) {
-        frame[i] = (uint8_t)(i * 3);
-    }
-    memcpy(frame, to, 6);
-    frame[12] = 0x88;
-    frame[13] = 0xb5;
-}
-
-/* Delivers a frame to this address; whether the guest got it. */
-static int
-reaches(struct bench *bench, const char *to)
-{
-    uint8_t frame[60];
-    uint32_t id, used;
-    int got;
-
-    make_frame(frame, sizeof(frame), to);
-    th_net_deliver(bench->wire, 0, frame, sizeof(frame), NULL);
-    th_run(bench->th);
-    assert_int_equal(th_net_pending(bench->wire), 0);
-    got = driver_used(&bench->driver, 0, &id, &used);
-    return got;
-}
 
 static void
 test_headers_are_those_of_the_interface_and_its_features(void **state)

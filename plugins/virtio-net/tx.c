@@ -124,8 +124,23 @@ send_chain(struct net_pair *pair, struct net_pair *outlet, struct batch *batch,
     if (!send_batch(pair, outlet, batch, chain)) {
         return 0;
     }
-    if (!valid || !net_soft_begin(pair, chain, &copy)) {
+    if (!valid || !net_soft_begin(pair, chain, &copy, 0)) {
         net_tx_done(pair, chain); /* dropped: there is no way to tell the driver */
+        return 1;
+    }
+    return net_soft_go_on(pair, outlet);
+}
+
+/* A frame that was on its way when the queue came to rest. Returns 0 when no more is to be sent. */
+static int
+send_held(struct net_pair *pair, struct net_pair *outlet, struct bp_virtio_chain *chain,
+          uint32_t features)
+{
+    struct bp_net_frame frame;
+
+    if (!read_frame(pair, chain, &frame) || !bp_net_frame_ok(&frame, features) ||
+        !net_soft_begin(pair, chain, &frame, 1)) {
+        net_tx_done(pair, chain);
         return 1;
     }
     return net_soft_go_on(pair, outlet);
@@ -141,6 +156,11 @@ work(struct net_pair *pair, struct net_pair *outlet)
     batch.count = 0;
     if (pair->soft->chain != NULL && !net_soft_go_on(pair, outlet)) {
         return;
+    }
+    while ((chain = bp_virtqueue_next_held(pair->tx)) != NULL) {
+        if (!send_held(pair, outlet, chain, features)) {
+            return;
+        }
     }
     while ((chain = bp_virtqueue_pop(pair->tx)) != NULL) {
         if (!send_chain(pair, outlet, &batch, chain, features)) {

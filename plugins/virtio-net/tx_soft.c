@@ -4,18 +4,47 @@
 
 #include <string.h>
 
-int
-net_soft_begin(struct net_pair *pair, struct bp_virtio_chain *chain,
-               const struct bp_net_frame *frame)
+/* Makes the next frame in a slot. Returns 0: that was all, or there is no room for it. */
+static int
+cut(struct net_pair *pair, uint32_t slot, uint32_t used)
 {
     struct net_soft *soft = pair->soft;
 
-    if (bp_net_segment_begin(&soft->segmenter, frame, pair->net->fragment_id++) <= 0) {
+    return bp_net_segment_next(&soft->segmenter,
+                               soft->headers + (uint64_t)slot * BP_NET_SEGMENT_HEADER,
+                               soft->pieces + used, SOFT_PIECES - used, &soft->frames[slot]);
+}
+
+int
+net_soft_begin(struct net_pair *pair, struct bp_virtio_chain *chain,
+               const struct bp_net_frame *frame, uint32_t is_held)
+{
+    struct net_soft *soft = pair->soft;
+    uint32_t skip = is_held ? soft->skip : 0, i;
+
+    soft->identification =
+        is_held ? soft->skip_identification : atomic_fetch_add(&pair->net->fragment_id, 1);
+    soft->skip = 0;
+    if (bp_net_segment_begin(&soft->segmenter, frame, soft->identification) <= 0) {
         return 0;
     }
     soft->chain = chain;
     soft->prepared = soft->taken = soft->in_flight = 0;
+    for (i = 0; i < skip && cut(pair, 0, 0); i++) {
+    }
+    soft->base = i;
     return 1;
+}
+
+void
+net_soft_hold(struct net_pair *pair)
+{
+    struct net_soft *soft = pair->soft;
+
+    soft->skip = soft->base + soft->taken;
+    soft->skip_identification = soft->identification;
+    bp_virtqueue_hold(soft->chain);
+    soft->chain = NULL;
 }
 
 static void
@@ -24,11 +53,9 @@ prepare(struct net_pair *pair)
     struct net_soft *soft = pair->soft;
     uint32_t used = 0;
 
+    soft->base += soft->prepared;
     soft->prepared = soft->taken = 0;
-    while (soft->prepared < SOFT_SLOTS &&
-           bp_net_segment_next(
-               &soft->segmenter, soft->headers + (uint64_t)soft->prepared * BP_NET_SEGMENT_HEADER,
-               soft->pieces + used, SOFT_PIECES - used, &soft->frames[soft->prepared])) {
+    while (soft->prepared < SOFT_SLOTS && cut(pair, soft->prepared, used)) {
         soft->frames[soft->prepared].user = (uint64_t)pair->index << 32 | soft->chain->index;
         used += soft->frames[soft->prepared].iov_count;
         soft->prepared++;

@@ -34,13 +34,30 @@ net_show_status(struct net *net, uint32_t notify)
 }
 
 void
+net_set_link(struct net *net, uint32_t up)
+{
+    if (atomic_exchange(&net->link, up) != up) {
+        net_show_status(net, 1);
+    }
+}
+
+void
+net_ask_announcement(struct net *net)
+{
+    if (net_has(net, NET_F_GUEST_ANNOUNCE)) {
+        atomic_store(&net->announce, 1);
+        net_show_status(net, 1);
+    }
+}
+
+void
 net_show_mac(struct net *net)
 {
     bp_virtio_config_set(net->virtio, NET_CFG_MAC, net->rules.mac, 6, 0);
 }
 
-static void
-show_all(struct net *net)
+void
+net_show_all(struct net *net)
 {
     uint8_t at[NET_CFG_BYTES];
 
@@ -50,6 +67,7 @@ show_all(struct net *net)
     bp_store_le(at + NET_CFG_SPEED, 4, net->speed != 0 ? net->speed : UINT32_MAX);
     at[NET_CFG_DUPLEX] = net->speed != 0 ? (uint8_t)net->duplex : 0xff;
     at[NET_CFG_KEY_SIZE] = BP_NET_HASH_KEY_MAX;
+    bp_store_le(at + NET_CFG_TABLE_SIZE, 2, net->rss ? NET_RSS_TABLE : 0);
     bp_store_le(at + NET_CFG_HASHES, 4, NET_HASH_TYPES);
     bp_virtio_config_set(net->virtio, NET_CFG_MAX_PAIRS, at + NET_CFG_MAX_PAIRS,
                          sizeof(at) - NET_CFG_MAX_PAIRS, 0);
@@ -59,11 +77,11 @@ show_all(struct net *net)
 
 /* --- the transport's view -------------------------------------------------------------------- */
 
-/* Without MQ the control queue follows the first pair (5.1.2). */
+/* Without MQ and RSS the control queue follows the first pair (5.1.2). */
 static uint32_t
 control_index(const struct net *net)
 {
-    return net_has(net, NET_F_MQ) ? net->pairs * 2 : 2;
+    return net_has(net, NET_F_MQ | NET_F_RSS) ? net->pairs * 2 : 2;
 }
 
 static void
@@ -94,6 +112,19 @@ net_retry(void *device, struct bp_virtqueue *queue)
     }
 }
 
+/* The first queue of a new driver starts: what follows from its features. */
+static void
+settle(struct net *net)
+{
+    pthread_mutex_lock(&net->lock);
+    net->rules.filter_vlans = (uint8_t)net_has(net, NET_F_CTRL_VLAN);
+    net_rules_publish(net);
+    pthread_mutex_unlock(&net->lock);
+    atomic_store(&net->offloads, bp_virtio_features(net->virtio));
+    net_apply_offloads(net);
+    net_apply_pairs(net);
+}
+
 /* Features are settled: what a pair needs to know of them for each packet. */
 static void
 net_queue_start(void *device, struct bp_virtqueue *queue)
@@ -108,14 +139,23 @@ net_queue_start(void *device, struct bp_virtqueue *queue)
     pair = &net->pair[index / 2];
     pair->merge = net_has(net, NET_F_MRG_RXBUF) ? BP_NET_MERGE : 0;
     pair->takes_hash = net_has(net, NET_F_HASH_REPORT);
+    pair->spreads = net_has(net, NET_F_RSS);
     pair->header = pair->takes_hash                                     ? NET_HDR_WITH_HASH
                    : pair->merge || net_has(net, BP_VIRTIO_F_VERSION_1) ? NET_HDR_MERGE
                                                                         : NET_HDR_LEGACY;
-    if (index == 0) {
-        net->rules.filter_vlans = (uint8_t)net_has(net, NET_F_CTRL_VLAN);
-        atomic_store(&net->offloads, bp_virtio_features(net->virtio));
-        net_rules_publish(net);
-        net_apply_offloads(net);
+    if ((index & 1) == 0) {
+        pair->is_live = 1;
+    }
+    if (atomic_exchange(&net->settled, 1) == 0) {
+        settle(net);
+    }
+}
+
+static void
+retract_later(struct net *net, struct net_pair *pair, uint32_t loop)
+{
+    if (net->host.loop->defer(net->host.instance, loop, net_retract, pair) != 0) {
+        bp_error(&net->host, "cannot stop the queues of pair %u", pair->index);
     }
 }
 
@@ -124,20 +164,28 @@ static void
 net_queue_stop(void *device, struct bp_virtqueue *queue)
 {
     struct net *net = device;
-    uint32_t index = bp_virtqueue_index(queue);
+    uint32_t index = bp_virtqueue_index(queue), i;
+    const struct net_pair *outlet;
+    struct net_pair *pair;
 
-    if (index < net->pairs * 2) {
-        struct net_pair *pair = &net->pair[index / 2];
-        const struct net_pair *outlet = net_outlet(pair);
-        uint32_t loop = outlet != NULL ? outlet->loop : pair->loop;
-        /* A transmit queue's frames are with its outlet, whose flush may touch its neighbours: they
-         * are held, and tried again. */
-        if (net->host.loop->defer(net->host.instance, loop, net_retract,
-                                  outlet != NULL && (index & 1) ? &net->pair[outlet->index]
-                                                                : pair) != 0) {
-            bp_error(&net->host, "cannot stop queue %u", index);
-        }
+    if (index >= net->pairs * 2) {
+        return;
     }
+    pair = &net->pair[index / 2];
+    outlet = net_outlet(pair);
+    if ((index & 1) == 0) {
+        pair->is_live = 0;
+    }
+    if (pair->spreads) { /* any pair's staging buffers may serve this one */
+        for (i = 0; i < net->pairs; i++) {
+            retract_later(net, &net->pair[i], net->pair[i].loop);
+        }
+        return;
+    }
+    /* A transmit queue's frames are with its outlet, whose flush may touch its neighbours: they are
+     * held, and tried again. */
+    retract_later(net, outlet != NULL && (index & 1) ? &net->pair[outlet->index] : pair,
+                  outlet != NULL ? outlet->loop : pair->loop);
 }
 
 static void
@@ -168,9 +216,11 @@ net_config_write(void *device, uint32_t offset, uint32_t width, uint64_t value)
         return;
     }
     bp_store_le(bytes, width, value);
+    pthread_mutex_lock(&net->lock);
     memcpy(net->rules.mac + offset, bytes, width);
     net_show_mac(net);
     net_rules_publish(net);
+    pthread_mutex_unlock(&net->lock);
 }
 
 static void
@@ -178,16 +228,20 @@ net_reset_device(void *device)
 {
     struct net *net = device;
 
+    atomic_fetch_add(&net->epoch, 1);
+    atomic_store(&net->settled, 0);
     atomic_store(&net->announce, 0);
     atomic_store(&net->active_pairs, 1);
     atomic_store(&net->offloads, 0);
     for (uint32_t i = 0; i < net->pairs; i++) {
-        atomic_store(&net->pair[i].rx_coalesce.max_usecs, 0);
-        atomic_store(&net->pair[i].tx_coalesce.max_usecs, 0);
+        net_coalesce_reset(&net->pair[i]);
+        net->pair[i].soft->skip = 0;
     }
+    pthread_mutex_lock(&net->lock);
     net_rules_reset(net);
     net_rules_publish(net);
-    show_all(net);
+    pthread_mutex_unlock(&net->lock);
+    net_show_all(net);
 }
 
 static const struct bp_virtio_ops net_virtio_ops = {
@@ -209,7 +263,7 @@ net_realize(void *self)
     struct net *net = self;
     int32_t result;
 
-    show_all(net);
+    net_show_all(net);
     /* SeaBIOS looks for the function's part of it when it runs the ROM. */
     result = net->host.core->boot_path(net->host.instance, "", "ethernet-phy@0");
     return result == 0 ? 0 : bp_fail(&net->host, result, NULL, "cannot be described to firmware");
@@ -240,8 +294,10 @@ static int32_t
 net_quiesce(void *self, uint64_t deadline_ns)
 {
     struct net *net = self;
-    int32_t result = bp_virtio_quiesce(net->virtio);
+    int32_t result;
 
+    atomic_fetch_or(&net->parked, PARKED_QUIET);
+    result = bp_virtio_quiesce(net->virtio);
     net_retract_all(net);
     return result;
 }
@@ -249,7 +305,10 @@ net_quiesce(void *self, uint64_t deadline_ns)
 static void
 net_resume(void *self)
 {
-    bp_virtio_resume(((struct net *)self)->virtio);
+    struct net *net = self;
+
+    atomic_fetch_and(&net->parked, ~PARKED_QUIET);
+    bp_virtio_resume(net->virtio);
 }
 
 static void
@@ -268,9 +327,7 @@ net_set(void *self, const char *name, const struct bp_node *node)
         net->host.config->get_bool(net->host.instance, node, &link) != 0) {
         return -EINVAL;
     }
-    if (atomic_exchange(&net->link, link) != link) {
-        net_show_status(net, 1);
-    }
+    net_set_link(net, link);
     return 0;
 }
 
@@ -298,8 +355,10 @@ net_destroy(void *self)
     for (uint32_t i = 0; i < net->pairs && net->pair != NULL; i++) {
         net_coalesce_done(&net->pair[i]);
         pthread_mutex_destroy(&net->pair[i].lock);
+        net_steer_done(&net->pair[i]);
         free(net->pair[i].soft);
     }
+    pthread_mutex_destroy(&net->lock);
     bp_virtio_free(net->virtio);
     free(net->pair);
     free(net);
@@ -330,6 +389,9 @@ make_pair(struct net *net, uint32_t index)
         net->host.memory->arena_alloc(net->host.instance, ARENA_SOFT + index,
                                       (uint64_t)SOFT_SLOTS * BP_NET_SEGMENT_HEADER, 64, &headers);
     pair->soft->headers = headers;
+    if (result == 0 && net->rss) {
+        result = net_steer_init(pair);
+    }
     return result == 0 ? net_coalesce_init(pair) : result;
 }
 
@@ -382,6 +444,7 @@ net_create(const struct bp_create *args, void **self)
     if (net == NULL) {
         return -ENOMEM;
     }
+    pthread_mutex_init(&net->lock, NULL);
     bp_services_init(&net->host, args->host, args->instance);
     net->id = args->id;
     result = net_read_options(net, args->config);
@@ -395,7 +458,8 @@ net_create(const struct bp_create *args, void **self)
         return result;
     }
     bp_virtio_offer(net->virtio, net_features_offered(net, args->config),
-                    NET_F_NOTF_COAL | NET_F_HASH_REPORT | NET_F_SPEED_DUPLEX);
+                    NET_F_NOTF_COAL | NET_F_VQ_NOTF_COAL | NET_F_HASH_REPORT | NET_F_RSS |
+                        NET_F_SPEED_DUPLEX);
     net_reset_device(net);
     *self = net;
     return 0;
@@ -404,7 +468,9 @@ net_create(const struct bp_create *args, void **self)
 static const void *
 net_query(void *self, const char *interface_id)
 {
-    return bp_same_id(interface_id, BP_LIFE_ID) ? &net_life : NULL;
+    return bp_same_id(interface_id, BP_LIFE_ID)    ? (const void *)&net_life
+           : bp_same_id(interface_id, BP_STATE_ID) ? (const void *)&net_state
+                                                   : NULL;
 }
 
 /* --- description ----------------------------------------------------------------------------- */
@@ -426,6 +492,8 @@ static const struct bp_class net_class = {
     .name = "virtio-net",
     .thread_model = BP_THREADS_PER_QUEUE,
     .promises = NET_PROMISES,
+    .state_version = 1,
+    .state_min = 1,
     .bus = BP_BUS_PCI,
     .help = "virtio network card",
     .props = net_props,
@@ -450,6 +518,6 @@ BP_EXPORT const struct bp_plugin backplane_plugin_v1 = {
 };
 
 BP_PLUGIN_NOTE(.id = "virtio-net", .version = PLUGIN_VERSION,
-               .classes = {{"virtio-net", BP_KIND_DEVICE, BP_THREADS_PER_QUEUE, NET_PROMISES, 0, 0,
+               .classes = {{"virtio-net", BP_KIND_DEVICE, BP_THREADS_PER_QUEUE, NET_PROMISES, 1, 1,
                             0}},
                .needs = {BP_VIRTIO_NEEDS, BP_NEED(BP_TIMER_ID, struct bp_timer_host)});

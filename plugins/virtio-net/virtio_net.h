@@ -44,11 +44,13 @@
 #define NET_F_GUEST_ANNOUNCE (UINT64_C(1) << 21)
 #define NET_F_MQ             (UINT64_C(1) << 22)
 #define NET_F_CTRL_MAC_ADDR  (UINT64_C(1) << 23)
+#define NET_F_VQ_NOTF_COAL   (UINT64_C(1) << 52)
 #define NET_F_NOTF_COAL      (UINT64_C(1) << 53)
 #define NET_F_GUEST_USO4     (UINT64_C(1) << 54)
 #define NET_F_GUEST_USO6     (UINT64_C(1) << 55)
 #define NET_F_HOST_USO       (UINT64_C(1) << 56)
 #define NET_F_HASH_REPORT    (UINT64_C(1) << 57)
+#define NET_F_RSS            (UINT64_C(1) << 60)
 #define NET_F_SPEED_DUPLEX   (UINT64_C(1) << 63)
 
 /* Configuration space (5.1.4). */
@@ -81,7 +83,9 @@
 #define NET_HDR_WITH_HASH   20u
 
 #define NET_HASH_TYPES 0x1ffu
+#define NET_RSS_TABLE  128u
 #define NET_MAX_MACS   64u
+#define NET_MAX_USECS  1000000u /* whoever wants no interrupt for longer gets one a second */
 
 #define NET_MODE_PROMISC  (1u << 0)
 #define NET_MODE_ALLMULTI (1u << 1)
@@ -102,6 +106,11 @@ struct net_rules {
     uint64_t vlans[64]; /* bit n of the 4096: VLAN n */
     uint32_t hash_types;
     uint8_t key[BP_NET_HASH_KEY_MAX];
+    /* RSS, if `spread`: a frame's pair is table[its hash & table_mask]. */
+    uint8_t spread;
+    uint16_t unclassified; /* pair of frames without a hash */
+    uint16_t table_mask;
+    uint16_t table[NET_RSS_TABLE];
 };
 
 /* Used chains that wait for more of them or for a timer (NOTF_COAL). */
@@ -115,15 +124,57 @@ struct net_coalesce {
 #define SOFT_SLOTS  64u
 #define SOFT_PIECES 1600u /* BP_NET_MAX_IOV + 3 and more */
 
-/* A frame whose offloads are done here, since the backend lacks them. */
+/* A frame whose offloads are done here, since the backend lacks them. If it must wait, its chain is
+ * held; the frames it becomes that are gone already are not sent again. */
 struct net_soft {
     struct bp_virtio_chain *chain; /* NULL: none */
+    uint32_t skip;                 /* of the oldest held chain's frames: gone already */
+    uint32_t skip_identification;  /* what it was begun with */
+    uint32_t identification;
+    uint32_t base; /* frames of the chain before those prepared */
     struct bp_net_segmenter segmenter;
     struct bp_net_frame frames[SOFT_SLOTS];
     struct bp_iovec pieces[SOFT_PIECES];
     uint8_t *headers; /* arena: SOFT_SLOTS times BP_NET_SEGMENT_HEADER */
     uint32_t prepared, taken, in_flight;
 };
+
+#define STAGE_BUFFERS 256u
+#define STAGE_BYTES   4096u
+#define STAGE_USER    (UINT64_C(1) << 63)
+
+/* A frame in staging buffers that waits for its pair. */
+struct net_staged {
+    uint16_t first, count; /* buffers[first], ... by `next` */
+    uint16_t target;
+    uint8_t report, reserved;
+    uint32_t length, hash;
+    struct bp_net_offload offload;
+};
+
+/* With RSS a frame's pair is known only when it is here. So the backend fills buffers of the
+ * card's own, from which frames are copied to the pair they belong to; those whose pair has no
+ * buffers wait here. Belongs to the loop of its pair. */
+struct net_stage {
+    uint8_t *memory; /* arena: STAGE_BUFFERS times STAGE_BYTES */
+    struct bp_iovec iov[STAGE_BUFFERS];
+    uint16_t next[STAGE_BUFFERS]; /* of the same frame */
+    struct net_staged waiting[STAGE_BUFFERS];
+    uint32_t count;
+    uint32_t epoch;           /* of the net: frames of an earlier driver are not for this one */
+    _Atomic(uint32_t) posted; /* the backend has the others */
+    _Atomic(uint32_t) has_waiting; /* count > 0 */
+    _Atomic(uint32_t) looked_for;  /* a look at it is deferred */
+};
+
+/* Receive buffers of a pair that frames are copied to. [queue] */
+struct net_ready {
+    uint32_t *chains; /* a ring of the queue's greatest size */
+    uint32_t head, count;
+};
+
+#define PARKED_DETACHED 1u /* no backend */
+#define PARKED_QUIET    2u /* quiesced */
 
 struct net;
 
@@ -135,10 +186,14 @@ struct net_pair {
     void *queue;         /* the backend's, or NULL */
     uint32_t header;     /* bytes, as negotiated */
     uint32_t merge;      /* BP_NET_MERGE or 0 */
-    uint32_t filters;    /* the driver may set rules: CTRL_VQ */
     uint32_t takes_hash; /* HASH_REPORT */
+    uint32_t spreads;    /* RSS: receives by way of staging buffers */
+    uint32_t is_live;    /* the driver has a receive queue. [queue] */
+    uint32_t enabled;    /* the backend knows that its queue takes part; on the loop */
     struct net_coalesce rx_coalesce, tx_coalesce;
     struct net_soft *soft;
+    struct net_stage *stage; /* NULL: RSS is not offered */
+    struct net_ready ready;
 
     pthread_mutex_t lock; /* protects: rules */
     struct net_rules rules;
@@ -155,25 +210,34 @@ struct net {
     uint32_t pairs;
     struct net_pair *pair; /* pairs of them */
     uint64_t offered;
+    uint32_t rss; /* offered */
     uint32_t mtu;
     uint32_t speed, duplex;
     uint8_t mac[6];
-    uint32_t fragment_id;
+    _Atomic(uint32_t) fragment_id;
     _Atomic(uint32_t) link; /* the operator's wish */
     _Atomic(uint32_t) backend_link;
     _Atomic(uint32_t) announce;
-    _Atomic(uint32_t) parked;       /* the backend goes: nothing is posted again */
+    _Atomic(uint32_t) parked;       /* PARKED_...: nothing is posted */
+    _Atomic(uint32_t) settled;      /* the driver's features count: its first queue has started */
     _Atomic(uint32_t) active_pairs; /* that the driver asked for */
     _Atomic(uint64_t) offloads;     /* GUEST_... in force */
+    _Atomic(uint32_t) epoch;        /* drivers so far */
+    pthread_mutex_t lock;           /* protects: rules. Before a pair's. */
     struct net_rules rules;         /* the control queue's; pairs have copies */
 };
 
 /* virtio_net.c */
 int net_has(const struct net *net, uint64_t feature);
 int net_link_up(const struct net *net);
+/* The operator plugs the cable in or pulls it. [control] */
+void net_set_link(struct net *net, uint32_t up);
+/* The driver is asked to announce itself, if it can. [any] */
+void net_ask_announcement(struct net *net);
 /* Writes MAC, status and what else the driver sees. notify: tell the driver. */
 void net_show_status(struct net *net, uint32_t notify);
 void net_show_mac(struct net *net);
+void net_show_all(struct net *net);
 /* options.c */
 extern const struct bp_prop net_props[];
 int32_t net_read_options(struct net *net, const struct bp_node *options);
@@ -186,13 +250,32 @@ int32_t net_attach(void *self, uint32_t slot, uint32_t use, const struct bp_peer
 void net_detach(void *self, uint32_t slot, uint32_t use);
 /* Tells the backend which offloads the driver takes. [any] */
 void net_apply_offloads(struct net *net);
+/* Tells the backend which of its queues take part, each on its loop. [any] */
+void net_apply_pairs(struct net *net);
 /* The pair whose backend queue a pair transmits through; NULL: there is none. */
 struct net_pair *net_outlet(const struct net_pair *pair);
 /* On a backend queue's loop: everything comes back from it. opaque: its pair. */
 void net_retract(void *opaque);
 void net_retract_all(struct net *net);
 
+/* steer.c: on the pair's loop, but for net_steer_wake(). */
+int32_t net_steer_init(struct net_pair *pair);
+void net_steer_done(struct net_pair *pair);
+/* Takes what the driver made available. [queue] */
+void net_steer_run(struct net_pair *pair);
+/* Everything came back from the pair's queues. [queue] */
+void net_steer_forget(struct net_pair *pair);
+/* Has frames that wait, and unposted staging buffers, looked at. [any] */
+void net_steer_wake(struct net *net);
+void net_steer_receive(struct net_pair *pair, const struct bp_net_received *records,
+                       uint32_t count);
+
 /* rx.c: on the pair's loop. */
+/* Completes what the driver takes no part in. Returns 0: it cannot have this frame. */
+int net_rx_complete(const struct net *net, const struct bp_iovec *iov, uint32_t count,
+                    uint64_t from, uint64_t length, struct bp_net_offload *offload);
+void net_rx_make_header(const struct net_pair *pair, const struct bp_net_offload *offload,
+                        uint32_t buffers, uint32_t hash, uint32_t report, uint8_t *header);
 void net_rx_run(struct net_pair *pair);
 void net_rx_retry(struct net_pair *pair);
 void net_rx_receive(void *opaque, const struct bp_net_received *records, uint32_t count);
@@ -206,8 +289,11 @@ void net_tx_done(struct net_pair *pair, struct bp_virtio_chain *chain);
 /* tx_soft.c. begin: returns 0 if it is not to be sent at all. go_on: 0 if the backend takes no more
  * as yet, or frames are still out. [queue] */
 int net_soft_begin(struct net_pair *pair, struct bp_virtio_chain *chain,
-                   const struct bp_net_frame *frame);
+                   const struct bp_net_frame *frame, uint32_t is_held);
 int net_soft_go_on(struct net_pair *pair, struct net_pair *outlet);
+
+/* Puts the frame that is being sent back among the held chains. [queue] */
+void net_soft_hold(struct net_pair *pair);
 
 /* coalesce.c */
 /* Gives a chain back now or later. [queue] */
@@ -216,12 +302,33 @@ void net_coalesce_push(struct net_pair *pair, struct net_coalesce *coalesce,
 void net_coalesce_flush(struct net_coalesce *coalesce, struct bp_virtqueue *queue);
 int32_t net_coalesce_init(struct net_pair *pair);
 void net_coalesce_done(struct net_pair *pair);
+void net_coalesce_reset(struct net_pair *pair);
 
 /* control.c */
+#define NET_ACK_OK    0u
+#define NET_ACK_ERROR 1u
+
+/* A command's data, read piece by piece; each byte of the guest's once. */
+struct net_command {
+    struct bp_virtio_chain *chain;
+    uint64_t at;      /* next byte */
+    uint32_t written; /* bytes of the result, behind the answer */
+};
+
+/* Returns 0 if there is not as much. */
+int net_command_take(struct net_command *command, void *data, uint32_t length);
+int net_command_number(struct net_command *command, uint32_t width, uint64_t *value);
 void net_control_run(struct net *net, struct bp_virtqueue *queue);
 void net_rules_reset(struct net *net);
 /* Copies the rules to the pairs. */
 void net_rules_publish(struct net *net);
+
+/* control_queues.c: commands about pairs and their queues. [net->lock] */
+uint32_t net_set_pairs(struct net *net, uint32_t number, struct net_command *command);
+uint32_t net_set_coalesce(struct net *net, uint32_t number, struct net_command *command);
+
+/* state.c */
+extern const struct bp_state_ops net_state;
 
 /* rules.c: whether a frame is for this guest. data: its first length bytes. */
 int net_rules_accept(const struct net_rules *rules, const uint8_t *data, uint32_t length);
