@@ -13,6 +13,8 @@
 #define CMD_MEDIUM    (1u << 1) /* needs a medium that is ready */
 #define CMD_WRITES    (1u << 2) /* needs one that is not write protected */
 #define CMD_CONFLICT  (1u << 3) /* allowed in spite of another's reservation */
+#define CMD_SHARED    (1u << 4) /* in spite of another's persistent one, not of RESERVE */
+#define CMD_READS     (1u << 5) /* in spite of another's that excludes writing */
 
 #define NO_SERVICE 0xffu /* else the service action is in byte 1, bits 0-4 */
 
@@ -161,6 +163,33 @@ void scsi_synchronize_advance(struct bp_scsi_task *task);
 void scsi_report_opcodes(struct bp_scsi_task *task);
 void scsi_report_tmfs(struct bp_scsi_task *task);
 void scsi_log_sense(struct bp_scsi_task *task);
+/* --- reserve_command.c -------------------------------------------------------------------------
+ */
+
+struct reserve_actor;
+struct reserve_outcome;
+
+/* Whether another initiator's reservation stands against the command. */
+uint32_t scsi_reserve_conflicts(const struct bp_scsi_task *task);
+/* Another state, which `by` (or somebody elsewhere: NULL) has made; tells the others. abort: ends
+ * the commands of those that have lost their registration. */
+void scsi_reserve_replace(struct bp_scsi_unit *unit, const struct bp_scsi_reservations *to,
+                          const struct bp_scsi_nexus *by, uint32_t abort);
+void scsi_reserve_keys(struct bp_scsi_task *task);
+void scsi_reserve_reservation(struct bp_scsi_task *task);
+void scsi_reserve_capabilities(struct bp_scsi_task *task);
+void scsi_reserve_status(struct bp_scsi_task *task);
+void scsi_reserve_out(struct bp_scsi_task *task);
+void scsi_reserve_out_advance(struct bp_scsi_task *task);
+/* Who asks, and for what: the list, filled up with zeroes. */
+void scsi_reserve_prepare(const struct bp_scsi_task *task, struct reserve_actor *actor,
+                          uint8_t *list);
+/* Ends PERSISTENT RESERVE OUT, which had this outcome and has left this state. */
+void scsi_reserve_end(struct bp_scsi_task *task, const struct bp_scsi_reservations *state,
+                      const struct reserve_outcome *outcome);
+void scsi_reserve(struct bp_scsi_task *task);
+void scsi_release(struct bp_scsi_task *task);
+
 /* Fills a page of disks. Returns its length, 0: no such page. */
 uint32_t sbc_vpd(const struct bp_scsi_unit *unit, uint32_t code, uint8_t *page);
 

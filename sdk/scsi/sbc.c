@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A disk's commands (SBC-3): reading, writing, capacity, power; the table. */
 #include "sbc.h"
+#include "reserve.h"
 
 #include <string.h>
 
@@ -208,25 +209,6 @@ send_diagnostic(struct bp_scsi_task *task)
     }
 }
 
-/* --- RESERVE, RELEASE (SPC-2 7.21, 7.17) -------------------------------------------------------
- */
-
-static void
-reserve(struct bp_scsi_task *task)
-{
-    task_unit(task)->reserved_by = task->nexus; /* another's was refused before */
-    task_good(task);
-}
-
-static void
-release(struct bp_scsi_task *task)
-{
-    struct bp_scsi_unit *unit = task_unit(task);
-
-    unit->reserved_by = unit->reserved_by == task->nexus ? NULL : unit->reserved_by;
-    task_good(task);
-}
-
 /* --- the table ---------------------------------------------------------------------------------
  */
 
@@ -241,55 +223,73 @@ release(struct bp_scsi_task *task)
 #define B4                            0xff, 0xff, 0xff, 0xff
 #define B8                            B4, B4
 #define R                             CMD_MEDIUM
+#define RR                            (CMD_MEDIUM | CMD_READS)
 #define W                             (CMD_MEDIUM | CMD_WRITES)
 
+#define PRIN(sa, fn) CS(0x5e, sa, 10, CMD_SHARED, fn, 0x1f, 0, 0, 0, 0, 0, 0xff, 0xff, 0)
+#define PROUT(sa)                                                                                  \
+    COMMAND(0x5f, sa, 10, CMD_SHARED, scsi_reserve_out, scsi_reserve_out_advance, 0x1f, 0xff, 0,   \
+            0, B4, 0)
+
 static const struct bp_scsi_command commands[] = {
-    C(0x00, 6, R, scsi_test_unit_ready, 0, 0, 0, 0, 0),
+    C(0x00, 6, R | CMD_SHARED, scsi_test_unit_ready, 0, 0, 0, 0, 0),
     C(0x03, 6, CMD_ATTENTION | CMD_CONFLICT, scsi_request_sense, 1, 0, 0, 0xff, 0),
     CA(0x04, 6, W, sbc_format, sbc_format_advance, 0x10, 0, 0, 0, 0),
-    C(0x08, 6, R, read_blocks, 0x1f, 0xff, 0xff, 0xff, 0),
+    C(0x08, 6, RR, read_blocks, 0x1f, 0xff, 0xff, 0xff, 0),
     C(0x0a, 6, W, write_blocks, 0x1f, 0xff, 0xff, 0xff, 0),
     C(0x12, 6, CMD_ATTENTION | CMD_CONFLICT, scsi_inquiry, 1, 0xff, 0xff, 0xff, 0),
     CA(0x15, 6, 0, scsi_mode_select, scsi_mode_selected, 0x11, 0, 0, 0xff, 0),
-    C(0x16, 6, 0, reserve, 0, 0, 0, 0, 0),
-    C(0x17, 6, CMD_CONFLICT, release, 0, 0, 0, 0, 0),
+    C(0x16, 6, CMD_SHARED, scsi_reserve, 0, 0, 0, 0, 0),
+    C(0x17, 6, CMD_CONFLICT, scsi_release, 0, 0, 0, 0, 0),
     C(0x1a, 6, 0, scsi_mode_sense, 0x08, 0xff, 0xff, 0xff, 0),
     CA(0x1b, 6, 0, start_stop, start_stop_advance, 1, 0, 0, 0xf7, 0),
     C(0x1d, 6, 0, send_diagnostic, 0xf7, 0, 0xff, 0xff, 0),
     C(0x1e, 6, 0, scsi_prevent_allow, 0, 0, 0, 3, 0),
-    C(0x25, 10, R, read_capacity10, 0, B4, 0, 0, 0, 0),
-    C(0x28, 10, R, read_blocks, 0x18, B4, 0, 0xff, 0xff, 0),
+    C(0x25, 10, R | CMD_CONFLICT, read_capacity10, 0, B4, 0, 0, 0, 0),
+    C(0x28, 10, RR, read_blocks, 0x18, B4, 0, 0xff, 0xff, 0),
     C(0x2a, 10, W, write_blocks, 0x18, B4, 0, 0xff, 0xff, 0),
     C(0x2b, 10, R, seek, 0, B4, 0, 0, 0, 0),
     CA(0x2e, 10, W, sbc_write_verify, sbc_write_verify_advance, 0x16, B4, 0, 0xff, 0xff, 0),
-    CA(0x2f, 10, R, sbc_verify, sbc_verify_advance, 0x16, B4, 0, 0xff, 0xff, 0),
-    C(0x34, 10, R, prefetch, 2, B4, 0, 0xff, 0xff, 0),
+    CA(0x2f, 10, RR, sbc_verify, sbc_verify_advance, 0x16, B4, 0, 0xff, 0xff, 0),
+    C(0x34, 10, RR, prefetch, 2, B4, 0, 0xff, 0xff, 0),
     CA(0x35, 10, R, synchronize, scsi_synchronize_advance, 6, B4, 0, 0xff, 0xff, 0),
     CA(0x41, 10, W, sbc_write_same, sbc_write_same_advance, 0x08, B4, 0, 0xff, 0xff, 0),
     CA(0x42, 10, W, sbc_unmap, sbc_unmap_advance, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0),
-    C(0x4d, 10, 0, scsi_log_sense, 0, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0),
+    C(0x4d, 10, CMD_CONFLICT, scsi_log_sense, 0, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0),
     CA(0x55, 10, 0, scsi_mode_select, scsi_mode_selected, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0),
-    C(0x56, 10, 0, reserve, 0, 0, 0, 0, 0, 0, 0, 0, 0),
-    C(0x57, 10, CMD_CONFLICT, release, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+    C(0x56, 10, CMD_SHARED, scsi_reserve, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+    C(0x57, 10, CMD_CONFLICT, scsi_release, 0, 0, 0, 0, 0, 0, 0, 0, 0),
     C(0x5a, 10, 0, scsi_mode_sense, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0),
-    C(0x88, 16, R, read_blocks, 0x18, B8, B4, 0, 0),
+    PRIN(0, scsi_reserve_keys),
+    PRIN(1, scsi_reserve_reservation),
+    PRIN(2, scsi_reserve_capabilities),
+    PRIN(3, scsi_reserve_status),
+    PROUT(RESERVE_REGISTER),
+    PROUT(RESERVE_RESERVE),
+    PROUT(RESERVE_RELEASE),
+    PROUT(RESERVE_CLEAR),
+    PROUT(RESERVE_PREEMPT),
+    PROUT(RESERVE_PREEMPT_ABORT),
+    PROUT(RESERVE_REGISTER_IGNORE),
+    PROUT(RESERVE_REGISTER_MOVE),
+    C(0x88, 16, RR, read_blocks, 0x18, B8, B4, 0, 0),
     CA(0x89, 16, W, sbc_compare_write, sbc_compare_write_advance, 0x18, B8, 0, 0, 0, 0xff, 0, 0),
     C(0x8a, 16, W, write_blocks, 0x18, B8, B4, 0, 0),
     CA(0x8b, 16, W, sbc_orwrite, sbc_orwrite_advance, 0x18, B8, B4, 0, 0),
     CA(0x8e, 16, W, sbc_write_verify, sbc_write_verify_advance, 0x16, B8, B4, 0, 0),
-    CA(0x8f, 16, R, sbc_verify, sbc_verify_advance, 0x16, B8, B4, 0, 0),
-    C(0x90, 16, R, prefetch, 2, B8, B4, 0, 0),
+    CA(0x8f, 16, RR, sbc_verify, sbc_verify_advance, 0x16, B8, B4, 0, 0),
+    C(0x90, 16, RR, prefetch, 2, B8, B4, 0, 0),
     CA(0x91, 16, R, synchronize, scsi_synchronize_advance, 6, B8, B4, 0, 0),
     CA(0x93, 16, W, sbc_write_same, sbc_write_same_advance, 0x09, B8, B4, 0, 0),
-    CS(0x9e, 0x10, 16, R, read_capacity16, 0x1f, B8, B4, 0, 0),
-    CS(0x9e, 0x12, 16, R, sbc_lba_status, 0x1f, B8, B4, 0, 0),
+    CS(0x9e, 0x10, 16, R | CMD_CONFLICT, read_capacity16, 0x1f, B8, B4, 0, 0),
+    CS(0x9e, 0x12, 16, RR, sbc_lba_status, 0x1f, B8, B4, 0, 0),
     C(0xa0, 12, CMD_ATTENTION | CMD_CONFLICT, scsi_report_luns, 0, 0xff, 0, 0, 0, B4, 0, 0),
     CS(0xa3, 0x0c, 12, 0, scsi_report_opcodes, 0x1f, 0x87, 0xff, 0xff, 0xff, B4, 0, 0),
     CS(0xa3, 0x0d, 12, 0, scsi_report_tmfs, 0x1f, 0x80, 0, 0, 0, B4, 0, 0),
-    C(0xa8, 12, R, read_blocks, 0x18, B8, 0, 0),
+    C(0xa8, 12, RR, read_blocks, 0x18, B8, 0, 0),
     C(0xaa, 12, W, write_blocks, 0x18, B8, 0, 0),
     CA(0xae, 12, W, sbc_write_verify, sbc_write_verify_advance, 0x16, B8, 0, 0),
-    CA(0xaf, 12, R, sbc_verify, sbc_verify_advance, 0x16, B8, 0, 0),
+    CA(0xaf, 12, RR, sbc_verify, sbc_verify_advance, 0x16, B8, 0, 0),
 };
 
 const struct command_table scsi_sbc_commands = {commands, BP_ARRAY_LENGTH(commands)};

@@ -3,15 +3,18 @@
  * engine's follow each other. Tags: unit 001-0FF, nexus 100-1FF (repeated, in order), task 200-2FF.
  */
 #include "engine.h"
+#include "reserve.h"
 
 #include <backplane/sdk/state.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TAG_NEXUS    0x100u /* begins a nexus */
-#define TAG_RESERVES 0x1ffu
-#define TAG_PAGE     0x2ffu
+#define TAG_RESERVATIONS 0x019u /* reserve_encode() */
+#define TAG_NEXUS        0x100u /* begins a nexus */
+#define TAG_RESERVES     0x1ffu
+#define TAG_PAGE         0x2ffu
 
 #define U(tag, member, max) BP_STATE_FIELD(tag, struct bp_scsi_unit, member, 0, max)
 #define UA(tag, member)     BP_STATE_ARRAY(tag, struct bp_scsi_unit, member, 0)
@@ -111,11 +114,39 @@ reserves(const struct bp_scsi_nexus *nexus)
     return nexus->unit->reserved_by == nexus;
 }
 
+/* Those that are shared are where they are shared. */
+static int32_t
+write_reservations(const struct bp_scsi_unit *unit, const struct bp_state_sink *sink)
+{
+    uint8_t image[RESERVE_IMAGE_BYTES];
+
+    if (unit->identity.shared || unit->reservations.sequence == 0) {
+        return 0;
+    }
+    reserve_encode(&unit->reservations, image);
+    return sink->put(sink, TAG_RESERVATIONS, image, sizeof(image));
+}
+
+/* Checks them, or takes them over. */
+static int32_t
+read_reservations(struct bp_scsi_unit *apply, const struct bp_state_record *record)
+{
+    struct bp_scsi_reservations state;
+    int32_t r =
+        record->length == RESERVE_IMAGE_BYTES ? reserve_decode(&state, record->data) : -EINVAL;
+
+    if (r == 0 && apply != NULL && !apply->identity.shared) {
+        apply->reservations = state;
+    }
+    return r;
+}
+
 static int32_t
 write_unit(const struct bp_scsi_unit *unit, const struct bp_state_sink *sink)
 {
     int32_t r = bp_state_save(unit_fields, BP_ARRAY_LENGTH(unit_fields), unit, sink);
 
+    r = r == 0 ? write_reservations(unit, sink) : r;
     for (const struct bp_scsi_nexus *nexus = unit->nexuses; nexus != NULL && r == 0;
          nexus = nexus->next) {
         r = sink->put(sink, TAG_NEXUS, NULL, 0);
@@ -192,6 +223,38 @@ bp_scsi_task_save(const struct bp_scsi_task *task, const struct bp_state_sink *s
 /* --- units -------------------------------------------------------------------------------------
  */
 
+/* One record, for the unit or the nexus that was begun last. Returns 0, or why it is none. */
+static int32_t
+read_record(struct bp_scsi_unit *apply, struct bp_scsi_nexus *nexus,
+            const struct bp_state_record *record)
+{
+    int32_t known = bp_state_check_record(unit_fields, BP_ARRAY_LENGTH(unit_fields), record);
+
+    if (known == 0) {
+        known = bp_state_check_record(nexus_fields, BP_ARRAY_LENGTH(nexus_fields), record);
+    }
+    if (known < 0) {
+        return known;
+    }
+    if (record->tag == TAG_RESERVATIONS) {
+        return read_reservations(apply, record);
+    }
+    if (known == 0 && record->tag != TAG_NEXUS && (record->tag & BP_STATE_MUST)) {
+        return -EPROTO;
+    }
+    if (record->tag > TAG_NEXUS && nexus == NULL) {
+        return -EINVAL;
+    }
+    if (apply != NULL && record->tag == TAG_RESERVES) {
+        apply->reserved_by = nexus;
+    } else if (apply != NULL && record->tag < TAG_NEXUS) {
+        (void)bp_state_take_record(unit_fields, BP_ARRAY_LENGTH(unit_fields), apply, record);
+    } else if (apply != NULL && record->tag != TAG_NEXUS) {
+        (void)bp_state_take_record(nexus_fields, BP_ARRAY_LENGTH(nexus_fields), nexus, record);
+    }
+    return 0;
+}
+
 /* Walks a unit's records; with apply they are taken over. */
 static int32_t
 read_unit(const struct bp_scsi_unit *unit, struct bp_scsi_unit *apply, const void *data,
@@ -204,30 +267,16 @@ read_unit(const struct bp_scsi_unit *unit, struct bp_scsi_unit *apply, const voi
 
     bp_state_reader_init(&reader, data, length);
     while ((r = bp_state_next(&reader, &record)) == 1) {
-        int32_t known = bp_state_check_record(unit_fields, BP_ARRAY_LENGTH(unit_fields), &record);
-
-        if (known == 0) {
-            known = bp_state_check_record(nexus_fields, BP_ARRAY_LENGTH(nexus_fields), &record);
-        }
-        if (known < 0) {
-            return known;
-        }
-        if (record.tag == TAG_NEXUS && next == NULL) {
-            return -EINVAL; /* more initiators than there are */
-        }
         if (record.tag == TAG_NEXUS) {
+            if (next == NULL) {
+                return -EINVAL; /* more initiators than there are */
+            }
             nexus = next;
-            next = nexus != NULL ? nexus->next : NULL;
-        } else if (known == 0 && (record.tag & BP_STATE_MUST)) {
-            return -EPROTO;
-        } else if (record.tag > TAG_NEXUS && nexus == NULL) {
-            return -EINVAL;
-        } else if (apply != NULL && record.tag == TAG_RESERVES) {
-            apply->reserved_by = nexus;
-        } else if (apply != NULL && record.tag < TAG_NEXUS) {
-            (void)bp_state_take_record(unit_fields, BP_ARRAY_LENGTH(unit_fields), apply, &record);
-        } else if (apply != NULL) {
-            (void)bp_state_take_record(nexus_fields, BP_ARRAY_LENGTH(nexus_fields), nexus, &record);
+            next = nexus->next;
+        }
+        r = read_record(apply, nexus, &record);
+        if (r != 0) {
+            return r;
         }
     }
     return r;
@@ -248,6 +297,9 @@ bp_scsi_unit_restore(struct bp_scsi_unit *unit, const void *data, uint64_t lengt
         return r;
     }
     unit->reserved_by = NULL;
+    if (!unit->identity.shared) {
+        memset(&unit->reservations, 0, sizeof(unit->reservations));
+    }
     return read_unit(unit, unit, data, length);
 }
 
@@ -271,6 +323,7 @@ kind_fits(const struct bp_scsi_task *task)
         {0x41, 1u << KIND_BUFFER},
         {0x42, 1u << KIND_BUFFER},
         {0x55, 1u << KIND_PAGE_OUT},
+        {0x5f, 1u << KIND_PAGE_OUT},
         {0x89, 1u << KIND_BUFFER},
         {0x8b, 1u << KIND_BOUNCE},
         {0x8e, 1u << KIND_BOUNCE},

@@ -294,8 +294,7 @@ bp_scsi_start(struct bp_scsi_task *task)
         scsi_fail_unknown(task);
         return task->state;
     }
-    if (unit->reserved_by != NULL && unit->reserved_by != task->nexus &&
-        !(command->flags & CMD_CONFLICT)) {
+    if (scsi_reserve_conflicts(task)) {
         task_status(task, BP_SCSI_RESERVATION_CONFLICT);
         return task->state;
     }

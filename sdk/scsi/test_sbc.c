@@ -473,7 +473,8 @@ test_every_opcode_refuses_each_reserved_bit(void **state)
     memcpy(list, rig->data, length);
     for (uint32_t at = 4; at < length; at += 8) {
         uint32_t size = list[at + 7];
-        uint8_t service = list[at + 5] & 1 ? list[at + 3] : 0;
+        uint32_t has_service = list[at + 5] & 1;
+        uint8_t service = has_service ? list[at + 3] : 0;
         uint8_t usage[16];
 
         RUN(rig, 0xa3, 0x0c, 3, list[at], 0, service, 0, 0, 0, 64, 0, 0);
@@ -481,7 +482,7 @@ test_every_opcode_refuses_each_reserved_bit(void **state)
         for (uint32_t i = 8; i < size * 8; i++) {
             uint8_t cdb[16] = {list[at], service};
 
-            if ((usage[i / 8] >> i % 8 & 1) || (service != 0 && i < 13)) {
+            if ((usage[i / 8] >> i % 8 & 1) || (has_service && i < 13)) {
                 continue;
             }
             cdb[i / 8] |= (uint8_t)(1u << i % 8);

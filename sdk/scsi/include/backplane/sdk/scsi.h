@@ -189,6 +189,12 @@ struct bp_scsi_port {
     void (*tray)(void *opaque);
     /* A unit attention is new for this nexus (virtio-scsi: event). Optional. [any] */
     void (*attention)(void *opaque, struct bp_scsi_nexus *nexus, uint16_t code);
+    /* PERSISTENT RESERVE OUT has its parameter list and is BP_SCSI_WAIT: where the state is shared
+     * with others, the target carries it out and ends it. Optional. [any] */
+    void (*reserve)(void *opaque, struct bp_scsi_task *task);
+    /* The nexus has lost its registration to PREEMPT AND ABORT: its tasks have to end before that
+     * does. Called inside bp_scsi_move(). Optional. [any] */
+    void (*preempted)(void *opaque, struct bp_scsi_nexus *nexus);
 };
 
 /* --- units -------------------------------------------------------------------------------------
@@ -215,6 +221,7 @@ struct bp_scsi_identity {
     uint32_t physical_size; /* disks: bytes; 0: the backend's */
     uint32_t read_only;     /* disks: write protected */
     uint32_t no_unmap;      /* disks: no provisioning */
+    uint32_t shared;        /* disks: persistent reservations outlive the unit; no RESERVE */
 };
 
 /* Everything of the engine's about a unit. Fields are the engine's; those in the first part may be
@@ -222,6 +229,29 @@ struct bp_scsi_identity {
 #define BP_SCSI_TRAY_OPEN (1u << 0)
 
 #define BP_SCSI_ATTENTIONS 8u
+
+/* Persistent reservations (SPC-4 5.12). */
+#define BP_SCSI_REGISTRANTS        32u
+#define BP_SCSI_TRANSPORT_ID_BYTES 64u
+
+struct bp_scsi_registrant {
+    uint64_t key;
+    uint32_t flags;
+    uint32_t id_length;
+    uint8_t id[BP_SCSI_TRANSPORT_ID_BYTES]; /* of the initiator port */
+};
+
+struct bp_scsi_reservations {
+    uint64_t sequence; /* counts changes */
+    uint64_t cleared;  /* the change that was a CLEAR, last */
+    uint64_t released; /* the change that let registrants lose the reservation, last */
+    uint32_t generation;
+    uint32_t aptpl;
+    uint32_t type;   /* 0: there is no reservation */
+    uint32_t holder; /* index of a registrant */
+    uint32_t count;
+    struct bp_scsi_registrant registrants[BP_SCSI_REGISTRANTS];
+};
 
 #define BP_SCSI_KEEP_SENSE (1u << 0) /* no autosense: see the head of this file */
 
@@ -237,7 +267,7 @@ struct bp_scsi_nexus {
     struct bp_scsi_sense kept;               /* BP_SCSI_KEEP_SENSE */
     uint64_t initiator;                      /* for reservations: the same over all units */
     uint32_t transport_id_length;
-    uint8_t transport_id[64]; /* SPC-4 7.6.4; of the initiator port */
+    uint8_t transport_id[BP_SCSI_TRANSPORT_ID_BYTES]; /* SPC-4 7.6.4; of the initiator port */
 };
 
 struct bp_scsi_unit {
@@ -253,6 +283,7 @@ struct bp_scsi_unit {
     void *opaque;
     struct bp_scsi_nexus *nexuses;
     struct bp_scsi_nexus *reserved_by; /* RESERVE */
+    struct bp_scsi_reservations reservations;
     const struct bp_block_ops *ops;
     void *self;
     void *queue;
