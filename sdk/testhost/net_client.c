@@ -369,3 +369,9 @@ th_wire_info_flags(const struct th_wire *wire)
     (void)wire->ops->info(wire->backend->self, &info);
     return info.flags;
 }
+
+void *
+th_wire_queue(struct th_wire *wire)
+{
+    return wire->queue;
+}

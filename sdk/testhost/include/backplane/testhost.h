@@ -420,6 +420,8 @@ uint32_t th_wire_writables(const struct th_wire *wire);
 uint32_t th_wire_in_flight(const struct th_wire *wire);
 int32_t th_wire_set_features(struct th_wire *wire, uint32_t features);
 uint32_t th_wire_info_flags(const struct th_wire *wire);
+/* The backend's queue, for calls of its table that are not here. */
+void *th_wire_queue(struct th_wire *wire);
 
 #ifdef __cplusplus
 }
