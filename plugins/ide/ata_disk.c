@@ -312,6 +312,7 @@ disk_abandon(struct ide_device *device)
     struct ata_disk *disk = (struct ata_disk *)device;
 
     memset(&disk->transfer, 0, sizeof(disk->transfer));
+    disk->io.reset_due = 0;
     ide_device_abandon(device);
     if (disk->io.in_flight && !disk->io.dropped) {
         disk->io.dropped = 1;

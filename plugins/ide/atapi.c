@@ -140,7 +140,10 @@ settings_default(struct atapi *cd)
 static void
 cd_abandon(struct ide_device *device)
 {
-    atapi_packet_abandon((struct atapi *)device);
+    struct atapi *cd = (struct atapi *)device;
+
+    atapi_packet_abandon(cd);
+    cd->reset_due = 0;
     ide_device_abandon(device);
 }
 

@@ -188,6 +188,9 @@ write_command(struct ide_channel *channel, uint8_t opcode)
 {
     struct ide_device *device = ide_channel_device(channel);
 
+    if (channel->control & ATA_CONTROL_SRST) {
+        return; /* held in reset: DEVICE RESET does not get through, either */
+    }
     if (opcode == ATA_DEVICE_RESET && device != NULL && device->slot == IDE_SLOT_CDROM) {
         channel->control &= (uint8_t)~ATA_CONTROL_HOB;
         device_reset(device);
@@ -218,7 +221,7 @@ write_control(struct ide_channel *channel, uint8_t value)
         if (device == NULL) {
             continue;
         }
-        if (rising) {
+        if (rising || falling) {
             device->ops->abandon(device);
         }
         if (falling) {

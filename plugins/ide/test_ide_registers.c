@@ -190,6 +190,28 @@ test_srst_ends_a_pio_transfer_and_shows_the_signature(void **state)
 }
 
 static void
+test_a_second_srst_is_busy_whatever_ends_meanwhile(void **state)
+{
+    struct rig rig = rig_new(NULL);
+
+    th_block_hold(rig.disk, 1);
+    command28(&rig, ATA_READ_SECTORS, 0, 5, 1);
+    th_out(rig.th, rig.control, 1, ATA_CONTROL_SRST);
+    th_out(rig.th, rig.control, 1, 0); /* busy until the request has ended */
+    th_out(rig.th, rig.control, 1, ATA_CONTROL_SRST);
+    th_block_hold(rig.disk, 0);
+    th_run(rig.th);
+    assert_int_equal(alt_status(&rig), ATA_BSY);
+    put(&rig, ATA_REG_STATUS, ATA_CHECK_POWER_MODE);
+    put(&rig, ATA_REG_STATUS, ATA_EXECUTE_DIAGNOSTIC);
+    th_run(rig.th);
+    assert_int_equal(alt_status(&rig), ATA_BSY);
+    th_out(rig.th, rig.control, 1, 0);
+    assert_int_equal(alt_status(&rig), ATA_DRDY | ATA_DSC);
+    rig_free(&rig);
+}
+
+static void
 test_srst_stays_busy_until_the_request_in_flight_has_ended(void **state)
 {
     struct rig rig = rig_new(NULL);
@@ -464,6 +486,7 @@ main(void)
         cmocka_unit_test(test_the_interrupt_of_a_device_that_is_not_selected_waits),
         cmocka_unit_test(test_registers_and_commands_are_ignored_while_busy),
         cmocka_unit_test(test_srst_ends_a_pio_transfer_and_shows_the_signature),
+        cmocka_unit_test(test_a_second_srst_is_busy_whatever_ends_meanwhile),
         cmocka_unit_test(test_srst_stays_busy_until_the_request_in_flight_has_ended),
         cmocka_unit_test(test_a_system_reset_leaves_nothing_in_flight),
         cmocka_unit_test(test_diagnostic_runs_on_both_and_device_0_interrupts),
