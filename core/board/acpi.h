@@ -21,6 +21,7 @@ typedef struct {
     const GArray *routes;         /* PciRoute */
     const GPtrArray *isa_devices; /* BoardIsaDevice, beyond the board's own */
     bool display;                 /* a VGA-compatible adapter is there */
+    bool hotplug;                 /* pci_hotplug.h */
 } AcpiArgs;
 
 typedef struct {
@@ -32,3 +33,6 @@ void acpi_tables_done(AcpiTables *tables);
 
 /* The DSDT's contents after its header. */
 void acpi_dsdt_append(GByteArray *aml, const AcpiArgs *args);
+/* What hot-plug adds to the PCI root bridge, and beside \\_SB. */
+void acpi_hotplug_append(GByteArray *aml);
+void acpi_hotplug_append_event(GByteArray *aml);

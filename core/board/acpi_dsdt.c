@@ -193,7 +193,13 @@ acpi_dsdt_append(GByteArray *aml, const AcpiArgs *args)
     append_routes(aml, args->routes);
     append_isa_bridge(aml, args);
     append_fw_cfg(aml);
+    if (args->hotplug) {
+        acpi_hotplug_append(aml);
+    }
     aml_close(aml, pci);
     append_cpus(aml, args->cpus);
     aml_close(aml, scope);
+    if (args->hotplug) {
+        acpi_hotplug_append_event(aml);
+    }
 }

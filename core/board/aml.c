@@ -5,7 +5,6 @@
 
 #include "board/blob.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 enum {
@@ -24,6 +23,22 @@ enum {
     OP_MULTI_NAME = 0x2F,
     OP_EXTENDED = 0x5B,
     OP_EXTENDED_DEVICE = 0x82,
+    OP_METHOD = 0x14,
+    OP_ARG0 = 0x68,
+    OP_STORE = 0x70,
+    OP_SHIFT_LEFT = 0x79,
+    OP_AND = 0x7B,
+    OP_NOTIFY = 0x86,
+    OP_IF = 0xA0,
+    OP_EXTENDED_MUTEX = 0x01,
+    OP_EXTENDED_ACQUIRE = 0x23,
+    OP_EXTENDED_RELEASE = 0x27,
+    OP_EXTENDED_REGION = 0x80,
+    OP_EXTENDED_FIELD = 0x81,
+    METHOD_SERIALIZED = 0x08,
+    REGION_IO = 1,
+    FIELD_DWORD_ZEROES = 0x43, /* 32 bits at a time, no lock, other bits written as zeroes */
+    WAIT_FOREVER = 0xFFFF,
     SEGMENT = 4,
 };
 
@@ -284,4 +299,123 @@ aml_resources(GByteArray *aml, const GByteArray *resources)
     blob_u8(aml, RESOURCE_END);
     blob_u8(aml, 0); /* checksum not used */
     aml_close(aml, mark);
+}
+
+/* --- methods ---------------------------------------------------------------------------------- */
+
+static void
+extended(GByteArray *aml, uint8_t op)
+{
+    blob_u8(aml, OP_EXTENDED);
+    blob_u8(aml, op);
+}
+
+void
+aml_io_region(GByteArray *aml, const char *name, uint16_t base, uint8_t length)
+{
+    extended(aml, OP_EXTENDED_REGION);
+    put_path(aml, name);
+    blob_u8(aml, REGION_IO);
+    aml_integer(aml, base);
+    aml_integer(aml, length);
+}
+
+void
+aml_dword_field(GByteArray *aml, const char *region, const char *const *names)
+{
+    AmlMark mark;
+
+    extended(aml, OP_EXTENDED_FIELD);
+    mark = aml->len;
+    put_path(aml, region);
+    blob_u8(aml, FIELD_DWORD_ZEROES);
+    for (; *names != NULL; names++) {
+        put_path(aml, *names);
+        blob_u8(aml, 32); /* bits: a PkgLength of one byte */
+    }
+    aml_close(aml, mark);
+}
+
+AmlMark
+aml_open_method(GByteArray *aml, const char *name, unsigned arguments, bool serialized)
+{
+    AmlMark mark;
+
+    blob_u8(aml, OP_METHOD);
+    mark = aml->len;
+    put_path(aml, name);
+    blob_u8(aml, (uint8_t)((arguments & 7) | (serialized ? METHOD_SERIALIZED : 0)));
+    return mark;
+}
+
+AmlMark
+aml_open_if(GByteArray *aml)
+{
+    blob_u8(aml, OP_IF);
+    return aml->len;
+}
+
+void
+aml_path(GByteArray *aml, const char *path)
+{
+    put_path(aml, path);
+}
+
+void
+aml_argument(GByteArray *aml, unsigned index)
+{
+    blob_u8(aml, (uint8_t)(OP_ARG0 + index));
+}
+
+void
+aml_and(GByteArray *aml)
+{
+    blob_u8(aml, OP_AND);
+}
+
+void
+aml_shift_left(GByteArray *aml)
+{
+    blob_u8(aml, OP_SHIFT_LEFT);
+}
+
+void
+aml_end_target(GByteArray *aml)
+{
+    blob_u8(aml, OP_ZERO); /* a null name */
+}
+
+void
+aml_store(GByteArray *aml)
+{
+    blob_u8(aml, OP_STORE);
+}
+
+void
+aml_notify(GByteArray *aml)
+{
+    blob_u8(aml, OP_NOTIFY);
+}
+
+void
+aml_mutex(GByteArray *aml, const char *name)
+{
+    extended(aml, OP_EXTENDED_MUTEX);
+    put_path(aml, name);
+    blob_u8(aml, 0); /* sync level */
+}
+
+void
+aml_acquire(GByteArray *aml, const char *name)
+{
+    extended(aml, OP_EXTENDED_ACQUIRE);
+    put_path(aml, name);
+    blob_u16(aml, WAIT_FOREVER);
+}
+
+void
+aml_release(GByteArray *aml, const char *name)
+{
+    extended(aml, OP_EXTENDED_RELEASE);
+    put_path(aml, name);
 }

@@ -122,6 +122,38 @@ make_irqchip(Board *board, const BoardArgs *args, GError **error)
     return board->pit != NULL;
 }
 
+static void
+board_hotplug_notify(void *opaque)
+{
+    Board *board = opaque;
+
+    piix4_pm_raise_gpe(board->power, PCI_HOTPLUG_GPE);
+}
+
+static void
+board_hotplug_ejected(void *opaque, unsigned bus, unsigned slot)
+{
+    Board *board = opaque;
+
+    board->ejected(board->opaque, slot);
+}
+
+static bool
+make_hotplug(Board *board, const BoardArgs *args, GError **error)
+{
+    PciHotplugArgs hotplug = {.pio = args->bus->pio,
+                              .notify = board_hotplug_notify,
+                              .ejected = board_hotplug_ejected,
+                              .opaque = board};
+
+    if (!args->acpi || !args->hotplug) {
+        return true;
+    }
+    board->ejected = args->ejected;
+    board->hotplug = pci_hotplug_new(&hotplug, error);
+    return board->hotplug != NULL;
+}
+
 /* The host bridge and the functions of slot 1 that belong to the board. */
 static bool
 make_chipset(Board *board, const BoardArgs *args, GError **error)
@@ -240,7 +272,8 @@ board_new(const BoardArgs *args, GError **error)
     }
     if (!parse_uuid(args->identity.uuid, board->uuid, error) ||
         (args->own_irqchip && !make_irqchip(board, args, error)) ||
-        !make_chipset(board, args, error) || !make_isa(board, args, error)) {
+        !make_chipset(board, args, error) || !make_hotplug(board, args, error) ||
+        !make_isa(board, args, error)) {
         return NULL;
     }
     fill_fw_cfg(board);
@@ -261,6 +294,7 @@ board_free(Board *board)
     i8042_free(board->keyboard);
     mc146818_free(board->rtc);
     i8237_free(board->isa_dma);
+    pci_hotplug_free(board->hotplug);
     piix4_pm_free(board->power);
     i440fx_free(board->host_bridge);
     piix3_free(board->isa_bridge);
@@ -286,6 +320,9 @@ board_reset(Board *board)
     piix3_reset(board->isa_bridge);
     if (board->power != NULL) {
         piix4_pm_reset(board->power);
+    }
+    if (board->hotplug != NULL) {
+        pci_hotplug_reset(board->hotplug);
     }
     i8237_reset(board->isa_dma);
     mc146818_reset(board->rtc);
@@ -440,6 +477,36 @@ board_setup_direct_boot(Board *board)
         pci_bus_config_write(board->pci, 0, POWER_DEVFN, REGISTER_SMBUS_ENABLE, 1, SMBUS_ENABLE);
     }
     pci_setup(board->pci, board_pci_memory_start(board), (uint32_t)IOAPIC_BASE);
+}
+
+bool
+board_can_hotplug(const Board *board, unsigned slot)
+{
+    return board->hotplug != NULL && slot >= PCI_HOTPLUG_FIRST_SLOT && slot < PCI_HOTPLUG_SLOTS;
+}
+
+void
+board_plugged(Board *board, unsigned slot)
+{
+    if (board_can_hotplug(board, slot)) {
+        pci_hotplug_plugged(board->hotplug, 0, slot);
+    }
+}
+
+void
+board_unplug_request(Board *board, unsigned slot)
+{
+    if (board_can_hotplug(board, slot)) {
+        pci_hotplug_request(board->hotplug, 0, slot);
+    }
+}
+
+void
+board_unplugged(Board *board, unsigned slot)
+{
+    if (board_can_hotplug(board, slot)) {
+        pci_hotplug_unplugged(board->hotplug, 0, slot);
+    }
 }
 
 void

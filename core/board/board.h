@@ -45,8 +45,11 @@ typedef struct {
     int64_t rtc_base_s;    /* seconds since 1970 (UTC) shown at virtual time 0 */
     int32_t rtc_offset_s;  /* local time: added to what the guest reads */
     bool acpi;             /* tables and PM function */
+    bool hotplug;          /* of PCI slots; with acpi */
     BoardIdentity identity;
     void (*request)(void *opaque, BoardRequest request);
+    /* The guest lets go of the functions of a PCI slot; like request. Needed with hotplug. */
+    void (*ejected)(void *opaque, unsigned slot);
     /* own_irqchip with vCPUs: the 8259's INTR output changed. NULL: nobody listens. */
     void (*extint)(void *opaque, bool level);
     void *opaque;
@@ -116,6 +119,12 @@ void board_setup_direct_boot(Board *board);
 /* ELCR after that: IRQs 10 and 11, which PCI shares, are level-triggered. KVM's 8259s have an ELCR
  * of their own, in place of the board's. */
 #define BOARD_DIRECT_BOOT_ELCR 0x0C00u
+
+/* Hot-plug. False: this board has none, or not for this slot. [control] */
+bool board_can_hotplug(const Board *board, unsigned slot);
+void board_plugged(Board *board, unsigned slot);        /* the guest hears of a new device */
+void board_unplug_request(Board *board, unsigned slot); /* it is asked to let go; see ejected() */
+void board_unplugged(Board *board, unsigned slot);      /* whatever it was asked is settled */
 
 void board_power_button(Board *board); /* [control] */
 /* The end of S3, after board_reset(): tells the guest that it woke, and firmware (CMOS 0Fh) to go

@@ -13,6 +13,7 @@
 #include "board/ioapic.h"
 #include "board/mc146818.h"
 #include "board/msi_memory.h"
+#include "board/pci_hotplug.h"
 #include "board/piix3.h"
 #include "board/piix4_pm.h"
 #include "board/smbios.h"
@@ -24,6 +25,7 @@ struct Board {
     bool own_irqchip;
     uint8_t uuid[16]; /* in the order of the text */
     void (*request)(void *opaque, BoardRequest request);
+    void (*ejected)(void *opaque, unsigned slot);
     void (*extint)(void *opaque, bool level);
     void *opaque;
 
@@ -32,7 +34,8 @@ struct Board {
     PciBus *pci;
     I440fx *host_bridge;
     Piix3 *isa_bridge;
-    Piix4Pm *power; /* NULL without ACPI */
+    Piix4Pm *power;      /* NULL without ACPI */
+    PciHotplug *hotplug; /* NULL without it */
     IsaDma *isa_dma;
     I8259 *pic; /* these three: NULL unless own_irqchip */
     Ioapic *ioapic;

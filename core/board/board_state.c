@@ -26,7 +26,8 @@ enum {
     PART_PIC,
     PART_IOAPIC,
     PART_PIT,
-    PART_COUNT = PART_PIT,
+    PART_HOTPLUG,
+    PART_COUNT = PART_HOTPLUG,
 };
 
 static void
@@ -44,6 +45,7 @@ list_parts(Board *board, Part parts[PART_COUNT])
         {PART_PIC, i8259_state, board->pic},
         {PART_IOAPIC, ioapic_state, board->ioapic},
         {PART_PIT, i8254_state, board->pit},
+        {PART_HOTPLUG, pci_hotplug_state, board->hotplug},
     };
 
     memcpy(parts, all, sizeof(all));

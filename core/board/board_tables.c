@@ -43,7 +43,8 @@ build_acpi(Board *board, GError **error)
     AcpiArgs args = {.cpus = board->cpus,
                      .pci_memory_start = board_pci_memory_start(board),
                      .routes = routes,
-                     .isa_devices = board->isa_devices};
+                     .isa_devices = board->isa_devices,
+                     .hotplug = board->hotplug != NULL};
 
     pci_bus_foreach(board->pci, note_display, &args.display);
     acpi_tables_build(&board->acpi, &args);

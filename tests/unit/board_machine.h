@@ -10,6 +10,7 @@ typedef struct {
     Parts parts;
     Board *board;
     unsigned resets, poweroffs;
+    uint32_t ejected; /* slots */
 } Machine;
 
 static inline void
@@ -22,6 +23,14 @@ machine_request(void *opaque, BoardRequest request)
     } else if (request == BOARD_REQUEST_POWEROFF) {
         machine->poweroffs++;
     }
+}
+
+static inline void
+machine_ejected(void *opaque, unsigned slot)
+{
+    Machine *machine = opaque;
+
+    machine->ejected |= 1u << slot;
 }
 
 #define MACHINE_MIB UINT64_C(0x100000)
@@ -48,8 +57,10 @@ machine_make(Machine *machine, const MachineArgs *args)
                        .own_irqchip = true,
                        .rtc_clock = CLOCK_SOURCE_VIRTUAL,
                        .acpi = !args->no_acpi,
+                       .hotplug = true,
                        .identity = args->identity,
                        .request = machine_request,
+                       .ejected = machine_ejected,
                        .opaque = machine};
     g_autoptr(GError) error = NULL;
     machine->board = board_new(&board, &error);

@@ -294,6 +294,31 @@ test_dsdt_names_processors_and_added_devices_and_no_s3(void **state)
     machine_stop(&m);
 }
 
+static bool
+dsdt_has(const uint8_t *dsdt, const void *bytes, size_t length)
+{
+    return memmem(dsdt, field(dsdt, 4, 4), bytes, length) != NULL;
+}
+
+static void
+test_dsdt_lets_slots_be_filled_and_emptied_and_gives_their_event(void **state)
+{
+    static const char last_slot[] = "SF8_\x08_SUN\x0A\x1F\x08_ADR\x0C\0\0\x1F";
+    static const char event[] = "_GPE\x14";
+    const uint8_t *dsdt;
+    Machine m;
+    (void)state;
+
+    start(&m, 1);
+    dsdt = find_dsdt(&m, board_place_tables(m.board));
+    assert_true(dsdt_has(dsdt, last_slot, sizeof(last_slot) - 1));
+    assert_true(dsdt_has(dsdt, event, sizeof(event) - 1));
+    assert_true(dsdt_has(dsdt, "_E01", 4));
+    assert_false(dsdt_has(dsdt, "S00_", 4)); /* the host bridge stays */
+    assert_false(dsdt_has(dsdt, "S08_", 4));
+    machine_stop(&m);
+}
+
 static void
 test_isa_devices_with_impossible_resources_are_refused(void **state)
 {
@@ -498,6 +523,7 @@ main(void)
         cmocka_unit_test(test_table_loader_gives_valid_tables_wherever_firmware_puts_them),
         cmocka_unit_test(test_bad_loader_scripts_are_refused),
         cmocka_unit_test(test_dsdt_names_processors_and_added_devices_and_no_s3),
+        cmocka_unit_test(test_dsdt_lets_slots_be_filled_and_emptied_and_gives_their_event),
         cmocka_unit_test(test_isa_devices_with_impossible_resources_are_refused),
         cmocka_unit_test(test_prt_agrees_with_the_wiring_of_the_board),
         cmocka_unit_test(test_board_without_acpi_has_no_tables),
