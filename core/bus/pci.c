@@ -151,6 +151,13 @@ function_unlist(PciFunction *function)
 }
 
 void
+pci_function_hide(PciFunction *function)
+{
+    function_unlist(function);
+    pci_function_reset(function);
+}
+
+void
 pci_function_free(PciFunction *function)
 {
     if (function == NULL) {

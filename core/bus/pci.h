@@ -71,6 +71,9 @@ PciFunction *pci_function_new(PciBus *bus, const PciFunctionArgs *args, GError *
 /* Returns when no guest access is inside the function any more: not under args.lock, not from the
  * function's own callbacks. Takes NULL. [control] */
 void pci_function_free(PciFunction *function);
+/* From now on the guest finds and reaches nothing of it any more; for a device about to go. Like
+ * pci_function_free(), waits for accesses that are inside. [control] */
+void pci_function_hide(PciFunction *function);
 /* Reset values: COMMAND 0, BARs unplaced, INTx low, MSI/MSI-X off and masked. Reports a COMMAND
  * that changed, under args.lock like a guest's write; config_written is not called. [control] */
 void pci_function_reset(PciFunction *function);

@@ -192,3 +192,28 @@ pci_addresses_assign(MachinePlan *plan, ErrorList *errors)
         }
     }
 }
+
+void
+pci_addresses_assign_added(MachinePlan *plan, PlanInstance *added, ErrorList *errors)
+{
+    PciPlaces places = {.errors = errors};
+    Node *address = node_child(added->node, "address");
+
+    if (!is_pci(added)) {
+        return;
+    }
+    for (guint i = 0; i < plan->devices->len; i++) {
+        const PlanInstance *device = g_ptr_array_index(plan->devices, i);
+        if (device != added && is_pci(device)) {
+            places.owners[device->devfn] = device;
+        }
+    }
+    if (address != NULL) {
+        place_stated(&places, added, address);
+    } else {
+        place_anywhere(&places, added);
+    }
+    if (added->devfn != 0) {
+        check_function_zero(&places, added);
+    }
+}

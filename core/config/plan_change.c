@@ -51,6 +51,9 @@ machine_plan_add(MachinePlan *plan, Node *node, bool is_device, ErrorList *error
     PlanInstance *added = g_ptr_array_index(list, before);
     g_ptr_array_add(group_of(plan, is_device)->children, node);
     references_resolve_added(plan, added, errors);
+    if (is_device) {
+        pci_addresses_assign_added(plan, added, errors);
+    }
     if (error_list_count(errors) > 0) {
         machine_plan_remove(plan, added);
         return NULL;

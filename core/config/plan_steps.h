@@ -20,6 +20,8 @@ void references_resolve(MachinePlan *plan, ErrorList *errors);
 void references_resolve_added(MachinePlan *plan, PlanInstance *added, ErrorList *errors);
 /* Gives each PCI device its address, which its group then states. */
 void pci_addresses_assign(MachinePlan *plan, ErrorList *errors);
+/* The same for one device that joins the others. */
+void pci_addresses_assign_added(MachinePlan *plan, PlanInstance *added, ErrorList *errors);
 
 static inline const char *
 plan_group_name(const PlanInstance *instance)

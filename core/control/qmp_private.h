@@ -71,6 +71,9 @@ void qmp_query_pci(QmpCall *call);
 void qmp_inject_nmi(QmpCall *call);
 void qmp_pmemsave(QmpCall *call);
 void qmp_screendump(QmpCall *call);
+/* qmp_device.c */
+void qmp_device_add(QmpCall *call);
+void qmp_device_del(QmpCall *call);
 /* qmp_swap.c */
 void qmp_backend_swap(QmpCall *call);
 /* qmp_types.c */

@@ -71,6 +71,7 @@ machine_new(MachinePlan *plan, const MachineArgs *args, GError **error)
     machine->backends = g_ptr_array_new();
     machine->devices = g_ptr_array_new();
     machine->transient = g_hash_table_new(NULL, NULL);
+    machine->unplugging = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     machine_quiesce_init(machine);
     machine->services.request = request_from_instance;
     machine->services.event = event_from_instance;
@@ -104,6 +105,7 @@ machine_free(Machine *machine)
     g_ptr_array_free(machine->backends, TRUE);
     g_ptr_array_free(machine->devices, TRUE);
     g_hash_table_destroy(machine->transient);
+    g_hash_table_destroy(machine->unplugging);
     machine_quiesce_done(machine);
     g_main_loop_unref(machine->main_loop);
     g_main_context_unref(machine->context);
@@ -197,6 +199,7 @@ machine_reset(Machine *machine)
         return false;
     }
     machine->suspended = false;
+    machine_devices_reset(machine);
     if (machine->running && machine->services.vm != NULL) {
         vm_resume(machine->services.vm);
     }

@@ -61,11 +61,11 @@ add_problem(void *opaque, const char *file, unsigned line, const char *path, con
                            path != NULL ? ": " : "", text);
 }
 
-static PlanInstance *
-plan_instance(Machine *machine, Node *options, GError **error)
+PlanInstance *
+machine_plan_instance(Machine *machine, Node *options, bool is_device, GError **error)
 {
     g_autoptr(ErrorList) errors = error_list_new();
-    PlanInstance *plan = machine_plan_add(machine->plan, options, false, errors);
+    PlanInstance *plan = machine_plan_add(machine->plan, options, is_device, errors);
     g_autoptr(GString) text = g_string_new(NULL);
 
     if (plan == NULL) {
@@ -78,7 +78,7 @@ plan_instance(Machine *machine, Node *options, GError **error)
 Instance *
 machine_backend_add(Machine *machine, Node *options, GError **error)
 {
-    PlanInstance *plan = plan_instance(machine, options, error);
+    PlanInstance *plan = machine_plan_instance(machine, options, false, error);
     Instance *instance;
 
     if (plan == NULL) {

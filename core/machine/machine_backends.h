@@ -37,3 +37,13 @@ typedef struct {
 /* The same for what is to go unnoticed by the guest. */
 void machine_swap(Machine *machine, const MachineSlot *slot, const MachineSwap *swap,
                   MachineDoneFunc *func, void *opaque);
+
+/* Makes a device as machine_backend_add() makes a backend, puts it into its PCI slot and tells the
+ * guest. ERROR_UNSUPPORTED: nothing can be plugged there. */
+Instance *machine_device_add(Machine *machine, Node *options, GError **error);
+/* Asks the guest to let go of a device: DEVICE_DELETED says that it is gone. ERROR_STATE: it has
+ * been asked already. */
+bool machine_device_request(Machine *machine, Instance *device, GError **error);
+/* Takes it out, whatever the guest does with it. */
+void machine_device_remove(Machine *machine, Instance *device, MachineDoneFunc *func, void *opaque);
+Instance *machine_device_find(Machine *machine, const char *id); /* or NULL */

@@ -179,6 +179,12 @@ board_request(void *opaque, BoardRequest request)
 }
 
 static void
+board_ejected(void *opaque, unsigned slot)
+{
+    machine_slot_ejected(opaque, slot);
+}
+
+static void
 board_extint(void *opaque, bool level)
 {
     Machine *machine = opaque;
@@ -252,6 +258,7 @@ make_board(Machine *machine, GError **error)
         .cpus = (unsigned)node_u64(node_child(node, "cpus"), 1),
         .own_irqchip = machine->args.test || wants_split(machine),
         .acpi = node_bool(node_child(node, "acpi"), true),
+        .hotplug = node_bool(node_child(node, "hotplug"), true),
         .identity =
             {
                 .uuid = text_or_null(node, "uuid"),
@@ -265,6 +272,7 @@ make_board(Machine *machine, GError **error)
                 .smbios_oem_strings = (const char *const *)oem,
             },
         .request = board_request,
+        .ejected = board_ejected,
         .extint = board_extint,
         .opaque = machine,
     };

@@ -34,13 +34,16 @@ struct Machine {
     int exit_status;
 
     int request_fd;    /* eventfd: something is in `requests` or `events` */
-    GMutex lock;       /* protects: requests, events, answers */
+    GMutex lock;       /* protects: requests, events, answers, ejected */
     unsigned requests; /* bit n: MachineRequest n */
     GQueue events;     /* PendingEvent */
     GQueue answers;    /* of instances that are asked to come to rest */
+    uint32_t ejected;  /* PCI slots that the guest has let go of */
 
-    GPtrArray *quiescing;  /* Quiesce*: instances on their way to rest; see machine_quiesce.c */
-    GHashTable *transient; /* set of Instance*: backends made for a medium, gone with it */
+    GPtrArray *quiescing;   /* Quiesce*: instances on their way to rest; see machine_quiesce.c */
+    GHashTable *transient;  /* set of Instance*: backends made for a medium, gone with it */
+    GHashTable *unplugging; /* Instance* -> gint64*, when it may be asked again; see
+                             * machine_devices.c */
 
     MachineEventFunc *event_func;
     void *event_opaque;
@@ -63,11 +66,20 @@ Instance *machine_make_instance(Machine *machine, PlanInstance *plan, GError **e
 typedef void MachineRestFunc(void *opaque, const GError *error);
 void machine_quiesce(Machine *machine, Instance *instance, MachineRestFunc *func, void *opaque);
 void machine_unquiesce(Machine *machine, Instance *instance);
+/* It goes: no resume. */
+void machine_quiesce_forget(Machine *machine, const Instance *instance);
 bool machine_is_quiesced(const Machine *machine, const Instance *instance);
 void machine_quiesce_answer(Machine *machine, const char *who, int32_t status); /* [any] */
 void machine_quiesce_serve(Machine *machine);
 void machine_quiesce_init(Machine *machine);
 void machine_quiesce_done(Machine *machine);
+/* machine_devices.c */
+void machine_slot_ejected(Machine *machine, unsigned slot); /* [any] */
+void machine_devices_serve(Machine *machine);               /* what the guest let go of */
+void machine_devices_reset(Machine *machine); /* a guest that starts anew holds nothing */
+/* machine_backends.c: an instance in the plan, with all that is wrong with it in one line. */
+PlanInstance *machine_plan_instance(Machine *machine, Node *options, bool is_device,
+                                    GError **error);
 /* machine_boot.c: firmware or kernel, boot order. */
 bool machine_load_firmware(Machine *machine, GuestMemory *memory, GError **error);
 bool machine_prepare_boot(Machine *machine, GError **error);

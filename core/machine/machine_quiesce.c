@@ -173,7 +173,14 @@ machine_unquiesce(Machine *machine, Instance *instance)
     if (quiesce != NULL) {
         (void)g_ptr_array_remove(machine->quiescing, quiesce);
         instance_resume(instance);
+        machine_notify(machine); /* somebody may have waited: see remove_slots() */
     }
+}
+
+void
+machine_quiesce_forget(Machine *machine, const Instance *instance)
+{
+    (void)g_ptr_array_remove(machine->quiescing, find(machine, instance));
 }
 
 /* [any] */

@@ -187,6 +187,7 @@ serve(gint fd, GIOCondition condition, gpointer opaque)
         pending_event_free(event);
     }
     machine_quiesce_serve(machine);
+    machine_devices_serve(machine);
     for (i = 0; i < MACHINE_REQUEST_COUNT; i++) {
         if ((requests & (1u << i)) != 0) {
             serve_request(machine, (MachineRequest)i);

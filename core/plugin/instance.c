@@ -158,6 +158,14 @@ instance_new(Services *services, PlanInstance *plan, const Plugin *plugin, GErro
 }
 
 void
+instance_hide(Instance *instance)
+{
+    if (instance->function != NULL) {
+        pci_function_hide(instance->function);
+    }
+}
+
+void
 instance_free(Instance *instance)
 {
     unsigned i;

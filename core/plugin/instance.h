@@ -97,6 +97,9 @@ const void *instance_query(Instance *instance, const char *interface_id);
 /* Path SeaBIOS knows a boot unit by ("" the whole device), newly allocated, or NULL. */
 char *instance_boot_path(const Instance *instance, const char *unit);
 
+/* The guest does not reach it any more: before it is freed while vCPUs run. */
+void instance_hide(Instance *instance);
+
 /* Fills `error` from what the plugin said through log.error, or from the bare code. */
 void instance_set_error(Instance *instance, const char *what, int32_t code, GError **error);
 

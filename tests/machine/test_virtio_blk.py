@@ -102,8 +102,8 @@ class Disk:
     def used_index(self):
         return int.from_bytes(self.m.read(self.places[2] + 2, 2), "little")
 
-    def request(self, kind, sector=0, data=b"", length=0):
-        """Returns the status byte and, for reads, the data."""
+    def offer(self, kind, sector=0, data=b"", length=0):
+        """Puts a request into the ring, and tells the device."""
         self.m.write(HEADER, struct.pack("<IIQ", kind, 0, sector))
         self.m.write(STATUS, b"\xee")
         size = length or len(data)
@@ -117,6 +117,10 @@ class Disk:
         self.avail = (self.avail + 1) & 0xffff
         self.m.write(self.places[1] + 2, struct.pack("<H", self.avail))
         self.notify()
+
+    def request(self, kind, sector=0, data=b"", length=0):
+        """Returns the status byte and, for reads, the data."""
+        self.offer(kind, sector, data, length)
         self.m.wait_until(lambda: self.used_index() == self.avail, "a used entry")
         return self.m.read(STATUS, 1)[0], self.m.read(DATA, length) if length else b""
 
