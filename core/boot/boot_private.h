@@ -85,7 +85,5 @@ bool boot_pvh_write_info(const BootKernel *kernel, GuestMemory *memory);
 
 /* place.c */
 bool boot_write(const GuestMemory *memory, uint64_t gpa, const void *data, uint64_t length);
-/* Zeroes RAM without making pages that were never touched resident. */
-bool boot_zero(const GuestMemory *memory, uint64_t gpa, uint64_t length);
 bool boot_write_gdt(const GuestMemory *memory, bool long_mode);
 bool boot_write_page_tables(const GuestMemory *memory);

@@ -107,7 +107,7 @@ place_file(const BootFile *file, const BootSegment *segment, GuestMemory *memory
         return boot_file_refuse(file, error, "it does not fit into the machine's memory");
     }
     return boot_file_read(file, hva, segment->file_offset, segment->file_bytes, error) &&
-           boot_zero(memory, segment->gpa + segment->file_bytes,
+           guest_memory_zero(memory, segment->gpa + segment->file_bytes,
                      segment->memory_bytes - segment->file_bytes);
 }
 

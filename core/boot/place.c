@@ -2,9 +2,7 @@
 /* Writing to guest RAM before the guest runs. */
 #include "boot/boot_private.h"
 
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Intel SDM vol. 3, 4.5: IA-32e paging with 2 MiB pages. */
 #define PAGE_SIZE        UINT64_C(0x1000)
@@ -30,57 +28,6 @@ boot_write(const GuestMemory *memory, uint64_t gpa, const void *data, uint64_t l
         return false;
     }
     memcpy(hva, data, length);
-    return true;
-}
-
-static const RamRange *
-find_range(const GuestMemory *memory, uint64_t gpa, uint64_t length)
-{
-    unsigned count;
-    const RamRange *ranges = guest_memory_ranges(memory, &count);
-
-    for (unsigned i = 0; i < count; i++) {
-        if (gpa >= ranges[i].gpa && gpa - ranges[i].gpa <= ranges[i].length &&
-            length <= ranges[i].length - (gpa - ranges[i].gpa)) {
-            return &ranges[i];
-        }
-    }
-    return NULL;
-}
-
-/* The first part of [start, end) of the memfd that is not a hole; false: all the rest is holes,
- * which are zeroes already. A file system that cannot tell has no holes. */
-static bool
-find_data(int fd, uint64_t start, uint64_t end, uint64_t *ret_data, uint64_t *ret_data_end)
-{
-    off_t data = lseek(fd, (off_t)start, SEEK_DATA);
-
-    if (data < 0) {
-        *ret_data = start;
-        *ret_data_end = end;
-        return errno != ENXIO; /* ENXIO: no data up to the end of the file */
-    }
-    off_t hole = lseek(fd, data, SEEK_HOLE);
-    *ret_data = (uint64_t)data;
-    *ret_data_end = hole <= data ? end : MIN((uint64_t)hole, end);
-    return *ret_data < end;
-}
-
-bool
-boot_zero(const GuestMemory *memory, uint64_t gpa, uint64_t length)
-{
-    const RamRange *range = find_range(memory, gpa, length);
-
-    if (range == NULL) {
-        return false;
-    }
-    uint64_t at = range->fd_offset + (gpa - range->gpa);
-    uint64_t end = at + length;
-    uint64_t data, data_end;
-    while (at < end && find_data(range->fd, at, end, &data, &data_end)) {
-        memset(range->hva + (data - range->fd_offset), 0, data_end - data);
-        at = data_end;
-    }
     return true;
 }
 

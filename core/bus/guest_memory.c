@@ -1,30 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest RAM and ROM. RAM is one memfd, mapped once and sealed in size: other processes (sandboxed
- * devices, vhost-user) map the same file,
- * and none of them can make this one fault by shrinking it. */
+/* Guest RAM and ROM: layout, and who finds what at an address. */
 #include "bus/guest_memory_internal.h"
 
 #include "base/error.h"
-#include "base/fd.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <linux/memfd.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MIB                UINT64_C(0x100000)
-#define GIB                UINT64_C(0x40000000)
 #define SIZE_MIN           (2 * MIB)
-#define HUGEPAGE_2M        (2 * MIB)
-#define HUGEPAGE_1G        GIB
 #define HOLE_START_DEFAULT UINT64_C(0xC0000000)
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
-#endif
 
 static bool
 check_layout(const GuestMemoryArgs *args, uint64_t hole_start, GError **error)
@@ -72,80 +58,6 @@ check_host(const GuestMemoryArgs *args, GError **error)
 }
 
 static void
-set_ram_error(GError **error, const GuestMemoryArgs *args, const char *what, int code)
-{
-    if (args->hugepage_bytes != 0) {
-        g_set_error(error, BACKPLANE_ERROR, ERROR_HOST,
-                    "cannot %s %" PRIu64 " hugepages of %" PRIu64
-                    " MiB: %s (reserve them in /sys/kernel/mm/hugepages/hugepages-%" PRIu64
-                    "kB/nr_hugepages)",
-                    what, args->size_bytes / args->hugepage_bytes, args->hugepage_bytes / MIB,
-                    g_strerror(code), args->hugepage_bytes / 1024);
-    } else {
-        g_set_error(error, BACKPLANE_ERROR, ERROR_HOST, "cannot %s %" PRIu64 " MiB of memory: %s",
-                    what, args->size_bytes / MIB, g_strerror(code));
-    }
-}
-
-static int
-open_memfd(const GuestMemoryArgs *args)
-{
-    unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-    if (args->hugepage_bytes == HUGEPAGE_2M) {
-        flags |= MFD_HUGETLB | MFD_HUGE_2MB;
-    } else if (args->hugepage_bytes == HUGEPAGE_1G) {
-        flags |= MFD_HUGETLB | MFD_HUGE_1GB;
-    }
-    autofd int fd = memfd_create("backplane-ram", flags);
-    if (fd < 0 || ftruncate(fd, (off_t)args->size_bytes) != 0 ||
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-        return -errno;
-    }
-    return fd_steal(&fd);
-}
-
-/* 0 or -errno. */
-static int
-populate(const GuestMemory *memory)
-{
-    if (madvise(memory->hva, memory->size, MADV_POPULATE_WRITE) == 0) {
-        return 0;
-    }
-    if (errno != EINVAL) {
-        return -errno;
-    }
-    /* Before Linux 5.14: at least the pages exist and are ours. */
-    return fallocate(memory->fd, 0, 0, (off_t)memory->size) == 0 ? 0 : -errno;
-}
-
-static bool
-map_ram(GuestMemory *memory, const GuestMemoryArgs *args, GError **error)
-{
-    memory->fd = open_memfd(args);
-    if (memory->fd < 0) {
-        set_ram_error(error, args, "create", -memory->fd);
-        return false;
-    }
-    /* With hugepages the mapping reserves them: a lack shows here and not as SIGBUS later. */
-    int reserve = args->hugepage_bytes ? 0 : MAP_NORESERVE;
-    void *hva =
-        mmap(NULL, args->size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | reserve, memory->fd, 0);
-    if (hva == MAP_FAILED) {
-        set_ram_error(error, args, "map", errno);
-        return false;
-    }
-    memory->hva = hva;
-    memory->size = args->size_bytes;
-    (void)madvise(hva, memory->size, MADV_DONTDUMP); /* a guest's secrets stay out of core dumps */
-    int result = args->prealloc ? populate(memory) : 0;
-    if (result < 0) {
-        set_ram_error(error, args, "preallocate", -result);
-        return false;
-    }
-    return true;
-}
-
-static void
 add_ram_slot(GuestMemory *memory, unsigned slot, uint64_t gpa, uint64_t end, uint64_t offset)
 {
     if (end > gpa) {
@@ -158,8 +70,7 @@ static void
 lay_out_ram(GuestMemory *memory, uint64_t hole_start)
 {
     memory->low_size = MIN(memory->size, hole_start);
-    memory->ranges[0] =
-        (RamRange){.length = memory->low_size, .hva = memory->hva, .fd = memory->fd};
+    memory->ranges[0] = (RamRange){.length = memory->low_size, .hva = memory->hva};
     memory->range_count = 1;
     uint64_t high_size = memory->size - memory->low_size;
     if (high_size > 0) {
@@ -167,8 +78,6 @@ lay_out_ram(GuestMemory *memory, uint64_t hole_start)
             .gpa = HIGH_RAM_START,
             .length = high_size,
             .hva = memory->hva + memory->low_size,
-            .fd = memory->fd,
-            .fd_offset = memory->low_size,
         };
     }
     add_ram_slot(memory, 0, 0, SHADOW_START, 0);
@@ -186,7 +95,7 @@ guest_memory_new(const GuestMemoryArgs *args, GError **error)
     g_autoptr(GuestMemory) memory = g_new0(GuestMemory, 1);
     memory->fd = -1;
     g_mutex_init(&memory->slot_lock);
-    if (!map_ram(memory, args, error)) {
+    if (!guest_memory_map_ram(memory, args, error)) {
         return NULL;
     }
     lay_out_ram(memory, hole_start);
@@ -238,6 +147,12 @@ uint64_t
 guest_memory_high_top(const GuestMemory *memory)
 {
     return HIGH_RAM_START + (memory->size - memory->low_size);
+}
+
+int
+guest_memory_fd(const GuestMemory *memory)
+{
+    return memory->fd;
 }
 
 uint64_t

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest RAM and ROM: one memfd of RAM, split at the PCI hole, ROM images, and the shadowed segment
+/* Guest RAM and ROM: RAM, split at the PCI hole, ROM images, and the shadowed segment
  * C0000-FFFFF whose reads and writes the host bridge steers (PAM). KVM slots follow it through a
  * backend; without KVM (test protocol) it is simply read and written. */
 #pragma once
@@ -14,6 +14,7 @@ typedef struct {
     uint64_t size_bytes;     /* multiple of 1 MiB, at least 2 MiB */
     uint64_t hole_start;     /* RAM above this continues at 4 GiB; 0 means 0xC0000000 */
     uint64_t hugepage_bytes; /* 0, 2 MiB or 1 GiB: memfd with MFD_HUGETLB */
+    bool shared;             /* in a memfd, that other processes can map */
     bool prealloc;           /* populate now, fail now */
 } GuestMemoryArgs;
 
@@ -27,8 +28,6 @@ typedef struct {
     uint64_t gpa;
     uint64_t length;
     uint8_t *hva;
-    int fd; /* memfd behind it, -1 for ROM */
-    uint64_t fd_offset;
 } RamRange;
 
 /* RAM as DMA sees it: [0, low_top) and [4 GiB, high_top); constant for the machine's life. */
@@ -36,8 +35,14 @@ const RamRange *guest_memory_ranges(const GuestMemory *memory, unsigned *count);
 uint64_t guest_memory_low_top(const GuestMemory *memory);  /* end of RAM below 4 GiB */
 uint64_t guest_memory_high_top(const GuestMemory *memory); /* end of RAM above 4 GiB, or 4 GiB */
 uint64_t guest_memory_size(const GuestMemory *memory);
+/* The memfd that holds all RAM, ranges one after the other; -1 unless shared or of hugepages. */
+int guest_memory_fd(const GuestMemory *memory);
 /* NULL unless [gpa, gpa + length) lies in one RAM range. [any] */
 void *guest_memory_translate(const GuestMemory *memory, uint64_t gpa, uint64_t length);
+
+/* Zeroes RAM without making pages that were never touched resident. False: it is not in one RAM
+ * range. No vCPU runs. [control] */
+bool guest_memory_zero(const GuestMemory *memory, uint64_t gpa, uint64_t length);
 
 /* A ROM of length bytes (4 KiB multiple) at gpa; data is copied. [control, before start] */
 bool guest_memory_add_rom(GuestMemory *memory, uint64_t gpa, const void *data, uint64_t length,

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by guest_memory.c (RAM, ROM) and guest_shadow.c (A0000-FFFFF, KVM's slots). */
+/* Shared by guest_memory.c (RAM, ROM), guest_memory_map.c (the host's memory) and guest_shadow.c
+ * (A0000-FFFFF, KVM's slots). */
 #pragma once
 
 #include "bus/guest_memory.h"
 
+#define MIB              UINT64_C(0x100000)
+#define HUGEPAGE_2M      (2 * MIB)
+#define HUGEPAGE_1G      (1024 * MIB)
 #define GUEST_PAGE_BYTES UINT64_C(0x1000)
 #define SHADOW_START     UINT64_C(0xA0000) /* first address whose nature the host bridge steers */
 #define SHADOW_ROM_START UINT64_C(0xC0000) /* below lies the VGA hole: never ROM */
@@ -28,7 +32,7 @@ typedef struct {
 } RomRange;
 
 struct GuestMemory {
-    int fd;
+    int fd;       /* behind RAM; -1: memory of this process alone */
     uint8_t *hva; /* size bytes: low RAM, then high RAM */
     uint64_t size;
     uint64_t low_size;
@@ -51,3 +55,5 @@ uint64_t guest_shadow_lookup(GuestMemory *memory, uint64_t gpa, uint64_t length,
                              uint8_t **hva);
 /* A page-aligned private copy of data, zero-filled up to length, not writable; NULL: no memory. */
 uint8_t *guest_rom_copy(const void *data, uint64_t length);
+/* Sets fd, hva and size. */
+bool guest_memory_map_ram(GuestMemory *memory, const GuestMemoryArgs *args, GError **error);

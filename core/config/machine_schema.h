@@ -10,7 +10,7 @@
  *   memory = "128M" (2M..);  cpus = 1 (1..255);  cpu = "host" ("host,-avx");
  *   loops = 1 (1..64);  loop_engine = "auto" | "io_uring" | "epoll";
  *   irqchip = "kernel" | "split";
- *   hugepages = "none" | "2M" | "1G";  prealloc = false;
+ *   hugepages = "none" | "2M" | "1G";  shared_memory = false;  prealloc = false;
  *   acpi = true;
  *   control = "" (path of the control socket; empty: none);
  *   rtc = { base = "utc" | "localtime" | "2026-11-22T10:00:00"; clock = "host" | "vm"; };

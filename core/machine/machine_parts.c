@@ -20,6 +20,7 @@ make_memory(Machine *machine, GError **error)
     GuestMemoryArgs args = {
         .size_bytes = node_u64(node_child(node, "memory"), 0),
         .hole_start = HOLE_START,
+        .shared = node_bool(node_child(node, "shared_memory"), false),
         .prealloc = node_bool(node_child(node, "prealloc"), false),
     };
 

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define MIB UINT64_C(0x100000)
@@ -145,15 +145,29 @@ test_memory_is_split_at_the_hole(void **state)
     assert_int_equal(ranges[0].length, 6 * MIB);
     assert_int_equal(ranges[1].gpa, 4 * GIB);
     assert_int_equal(ranges[1].length, 2 * MIB);
-    assert_int_equal(ranges[1].fd_offset, 6 * MIB);
     assert_int_equal(guest_memory_low_top(memory), 6 * MIB);
     assert_int_equal(guest_memory_high_top(memory), 4 * GIB + 2 * MIB);
     assert_int_equal(guest_memory_size(memory), 8 * MIB);
+    assert_int_equal(guest_memory_fd(memory), -1);
+}
 
-    strcpy(guest_memory_translate(memory, 4 * GIB, 16), "above");
+static void
+test_shared_memory_is_one_file(void **state)
+{
+    GuestMemoryArgs args = {.size_bytes = 8 * MIB, .hole_start = 6 * MIB, .shared = true};
+    g_autoptr(GuestMemory) memory = guest_memory_new(&args, NULL);
     char text[8] = "";
-    assert_int_equal(pread(ranges[1].fd, text, sizeof text, 6 * MIB), sizeof text);
+    strcpy(guest_memory_translate(memory, 4 * GIB, 16), "above");
+    assert_int_equal(pread(guest_memory_fd(memory), text, sizeof text, 6 * MIB), sizeof text);
     assert_string_equal(text, "above"); /* the same bytes through the file */
+}
+
+static void
+test_ram_can_have_huge_pages_where_the_guest_has(void **state)
+{
+    GuestMemoryArgs args = {.size_bytes = 4 * MIB};
+    g_autoptr(GuestMemory) memory = guest_memory_new(&args, NULL);
+    assert_int_equal((uintptr_t)guest_memory_translate(memory, 0, 1) % (2 * MIB), 0);
 }
 
 static void
@@ -212,31 +226,57 @@ test_missing_hugepages_are_refused_with_the_way_to_get_them(void **state)
 static uint64_t
 resident_bytes(const GuestMemory *memory)
 {
-    unsigned count = 0;
-    struct stat info;
-    const RamRange *ranges = guest_memory_ranges(memory, &count);
-    assert_int_equal(fstat(ranges[0].fd, &info), 0);
-    return (uint64_t)info.st_blocks * 512;
+    uint64_t size = guest_memory_size(memory);
+    g_autofree unsigned char *pages = g_malloc0(size / 4096);
+    uint64_t count = 0;
+    assert_int_equal(mincore(guest_memory_translate(memory, 0, size), size, pages), 0);
+    for (uint64_t i = 0; i < size / 4096; i++) {
+        count += pages[i] & 1;
+    }
+    return count * 4096;
 }
 
 static void
 test_memory_costs_nothing_until_used_unless_preallocated(void **state)
 {
-    GuestMemoryArgs args = {.size_bytes = 16 * MIB};
-    g_autoptr(GuestMemory) lazy = guest_memory_new(&args, NULL);
-    assert_int_equal(resident_bytes(lazy), 0);
-    args.prealloc = true;
-    g_autoptr(GuestMemory) eager = guest_memory_new(&args, NULL);
-    assert_int_equal(resident_bytes(eager), 16 * MIB);
+    for (unsigned shared = 0; shared < 2; shared++) {
+        GuestMemoryArgs args = {.size_bytes = 16 * MIB, .shared = shared != 0};
+        g_autoptr(GuestMemory) lazy = guest_memory_new(&args, NULL);
+        assert_int_equal(resident_bytes(lazy), 0);
+        args.prealloc = true;
+        g_autoptr(GuestMemory) eager = guest_memory_new(&args, NULL);
+        assert_int_equal(resident_bytes(eager), 16 * MIB);
+    }
+}
+
+static void
+test_zeroing_clears_what_was_written_and_takes_no_memory(void **state)
+{
+    for (unsigned shared = 0; shared < 2; shared++) {
+        GuestMemoryArgs args = {.size_bytes = 16 * MIB, .shared = shared != 0};
+        g_autoptr(GuestMemory) memory = guest_memory_new(&args, NULL);
+        uint8_t *ram = guest_memory_translate(memory, 0, 16 * MIB);
+        ram[8 * MIB - 1] = ram[8 * MIB] = ram[8 * MIB + 5000] = ram[8 * MIB + 5001] = 1;
+        uint64_t before = resident_bytes(memory);
+        assert_true(guest_memory_zero(memory, 8 * MIB, 5001));
+        assert_int_equal(ram[8 * MIB - 1], 1);
+        assert_int_equal(ram[8 * MIB], 0);
+        assert_int_equal(ram[8 * MIB + 5000], 0);
+        assert_int_equal(ram[8 * MIB + 5001], 1);
+        assert_true(guest_memory_zero(memory, 0, 16 * MIB));
+        assert_int_equal(ram[8 * MIB - 1], 0);
+        assert_int_equal(ram[8 * MIB + 5001], 0);
+        assert_int_equal(resident_bytes(memory), before);
+        assert_false(guest_memory_zero(memory, 8 * MIB, 8 * MIB + 1));
+    }
 }
 
 static void
 test_size_of_the_memory_file_is_sealed(void **state)
 {
-    Fixture *fixture = *state;
-    unsigned count = 0;
-    const RamRange *ranges = guest_memory_ranges(fixture->memory, &count);
-    assert_int_equal(ftruncate(ranges[0].fd, 4096), -1);
+    GuestMemoryArgs args = {.size_bytes = 4 * MIB, .shared = true};
+    g_autoptr(GuestMemory) memory = guest_memory_new(&args, NULL);
+    assert_int_equal(ftruncate(guest_memory_fd(memory), 4096), -1);
     assert_int_equal(errno, EPERM);
 }
 
@@ -573,6 +613,9 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory_is_split_at_the_hole),
+        cmocka_unit_test(test_shared_memory_is_one_file),
+        cmocka_unit_test(test_ram_can_have_huge_pages_where_the_guest_has),
+        cmocka_unit_test(test_zeroing_clears_what_was_written_and_takes_no_memory),
         cmocka_unit_test(test_translate_refuses_what_is_not_in_one_range),
         cmocka_unit_test(test_impossible_sizes_are_refused_in_words),
         cmocka_unit_test(test_missing_hugepages_are_refused_with_the_way_to_get_them),
