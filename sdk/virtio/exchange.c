@@ -180,6 +180,12 @@ bp_virtqueue_held(const struct bp_virtqueue *queue)
 }
 
 uint32_t
+bp_virtqueue_taken(const struct bp_virtqueue *queue)
+{
+    return queue->in_flight - queue->held;
+}
+
+uint32_t
 bp_virtqueue_stale(const struct bp_virtio_chain *chain)
 {
     return chain->epoch != chain->queue->epoch;

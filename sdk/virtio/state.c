@@ -410,6 +410,10 @@ bp_virtio_restore(struct bp_virtio *virtio, const void *data, uint64_t length)
 {
     int32_t result = load(virtio, data, length, 0);
 
+    /* The slots of chains that are still out are not free for those of the state. */
+    for (uint32_t i = 0; i < virtio->queue_count && result == 0; i++) {
+        result = virtqueue_in_flight(&virtio->queues[i]) != 0 ? -EBUSY : 0;
+    }
     return result == 0 ? load(virtio, data, length, 1) : result;
 }
 

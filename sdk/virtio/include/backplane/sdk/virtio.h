@@ -233,7 +233,8 @@ void bp_virtio_resume(struct bp_virtio *virtio);
 void bp_virtio_ram_changed(struct bp_virtio *virtio);
 
 /* State: tags from BP_VIRTIO_STATE_TAGS up to 7FFFh are the library's, lower ones the device's.
- * validate and restore take the whole state and skip the device's records. */
+ * validate and restore take the whole state and skip the device's records. restore: -EBUSY: chains
+ * are out; a device that runs is quiesced first. */
 #define BP_VIRTIO_STATE_TAGS 0x4000u
 int32_t bp_virtio_save(struct bp_virtio *virtio, const struct bp_state_sink *sink) BP_MUST_CHECK;
 int32_t bp_virtio_validate(struct bp_virtio *virtio, const void *data,
@@ -271,6 +272,8 @@ void bp_virtqueue_hold(struct bp_virtio_chain *chain);
 struct bp_virtio_chain *bp_virtqueue_next_held(struct bp_virtqueue *queue);
 /* How many there are. [queue] */
 uint32_t bp_virtqueue_held(const struct bp_virtqueue *queue);
+/* How many chains the device has: popped, and neither pushed nor held. [queue] */
+uint32_t bp_virtqueue_taken(const struct bp_virtqueue *queue);
 /* Whether the driver took the queue back since the chain was popped. [queue] */
 uint32_t bp_virtqueue_stale(const struct bp_virtio_chain *chain);
 /* Within run: do not call it again for new chains until bp_virtqueue_kick(). [queue] */
