@@ -82,7 +82,7 @@ retract_queue(struct net_pair *pair, struct bp_virtqueue *queue, struct net_coal
     if (queue == pair->rx) {
         net_steer_forget(pair);
     }
-    for (i = 0; i < size; i++) {
+    for (i = 0; i < size && bp_virtqueue_taken(queue) > 0; i++) {
         chain = bp_virtqueue_chain(queue, i);
         if (chain == NULL) {
             continue;

@@ -46,6 +46,20 @@ post(struct net_pair *pair, struct bp_virtio_chain *const *chains, uint32_t coun
     }
 }
 
+int
+net_rx_fits(struct net_pair *pair, struct bp_virtio_chain *chain)
+{
+    uint64_t length = chain->in_bytes;
+
+    if (length > pair->header) {
+        return 1;
+    }
+    bp_virtqueue_push(chain, 0);
+    bp_virtio_broken(pair->net->virtio, "receive queue %u: a buffer of %u bytes", pair->index,
+                     (uint32_t)length);
+    return 0;
+}
+
 /* Posts what the driver has made available. [queue] */
 void
 net_rx_run(struct net_pair *pair)
@@ -62,10 +76,7 @@ net_rx_run(struct net_pair *pair)
         return;
     }
     while ((chain = bp_virtqueue_pop(pair->rx)) != NULL) {
-        if (chain->in_bytes <= pair->header) {
-            bp_virtqueue_push(chain, 0);
-            bp_virtio_broken(pair->net->virtio, "receive queue %u: a buffer of %u bytes",
-                             pair->index, (uint32_t)chain->in_bytes);
+        if (!net_rx_fits(pair, chain)) {
             return;
         }
         chains[count++] = chain;
@@ -90,7 +101,8 @@ net_rx_retry(struct net_pair *pair)
         net_steer_wake(pair->net);
         return;
     }
-    while (pair->queue != NULL && (chain = bp_virtqueue_next_held(pair->rx)) != NULL) {
+    while (pair->queue != NULL && (chain = bp_virtqueue_next_held(pair->rx)) != NULL &&
+           net_rx_fits(pair, chain)) {
         post(pair, &chain, 1);
     }
 }

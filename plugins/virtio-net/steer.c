@@ -297,16 +297,14 @@ net_steer_run(struct net_pair *pair)
     uint32_t size = bp_virtqueue_max_size(pair->rx), before = pair->ready.count;
     struct bp_virtio_chain *chain;
 
-    while (pair->ready.count < size) {
+    /* The queue has no more chains than that: of a ring with more, pop() says that it is broken. */
+    for (;;) {
         chain = bp_virtqueue_next_held(pair->rx);
         chain = chain != NULL ? chain : bp_virtqueue_pop(pair->rx);
         if (chain == NULL) {
             break;
         }
-        if (chain->in_bytes <= pair->header) {
-            bp_virtqueue_push(chain, 0);
-            bp_virtio_broken(pair->net->virtio, "receive queue %u: a buffer of %u bytes",
-                             pair->index, (uint32_t)chain->in_bytes);
+        if (!net_rx_fits(pair, chain)) {
             return;
         }
         pair->ready.chains[(pair->ready.head + pair->ready.count++) % size] = chain->index;

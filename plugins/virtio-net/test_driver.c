@@ -8,8 +8,10 @@
 
 #define RINGS_GPA 0x100000u
 #define RING_ROOM 0x4000u
-#define AVAIL     4096u
-#define USED      8192u
+
+/* The legacy layout, for modern rings as well. */
+#define AVAIL(driver) ((driver)->entries * 16)
+#define USED(driver)  ((AVAIL(driver) + 6 + (driver)->entries * 2 + 4095) & ~4095u)
 
 static void
 find_registers(struct driver *driver)
@@ -110,6 +112,12 @@ set_features(struct driver *driver, uint64_t features)
     common_write(driver, 12, 4, features >> 32);
 }
 
+static uint32_t
+used_end(const struct driver *driver)
+{
+    return USED(driver) + 6 + driver->entries * 8;
+}
+
 static void
 set_queue(struct driver *driver, uint32_t index)
 {
@@ -117,19 +125,23 @@ set_queue(struct driver *driver, uint32_t index)
 
     memset(queue, 0, sizeof(*queue));
     queue->gpa = RINGS_GPA + (uint64_t)index * RING_ROOM;
-    memset(th_ram(driver->th, queue->gpa, RING_ROOM), 0, RING_ROOM);
     if (!driver->modern) {
         th_bar_write(driver->device, 0, 14, 2, index);
+        driver->entries = (uint32_t)th_bar_read(driver->device, 0, 12, 2);
+        memset(th_ram(driver->th, queue->gpa, RING_ROOM), 0, used_end(driver));
         th_bar_write(driver->device, 0, 8, 4, queue->gpa >> 12);
         return;
     }
     common_write(driver, 22, 2, index);
-    common_write(driver, 24, 2, DRIVER_ENTRIES);
+    driver->entries = (uint32_t)common_read(driver, 24, 2);
+    driver->entries = bp_min_u32(driver->entries, DRIVER_ENTRIES);
+    memset(th_ram(driver->th, queue->gpa, RING_ROOM), 0, used_end(driver));
+    common_write(driver, 24, 2, driver->entries);
     common_write(driver, 32, 4, queue->gpa);
     common_write(driver, 36, 4, 0);
-    common_write(driver, 40, 4, queue->gpa + AVAIL);
+    common_write(driver, 40, 4, queue->gpa + AVAIL(driver));
     common_write(driver, 44, 4, 0);
-    common_write(driver, 48, 4, queue->gpa + USED);
+    common_write(driver, 48, 4, queue->gpa + USED(driver));
     common_write(driver, 52, 4, 0);
     common_write(driver, 28, 2, 1);
 }
@@ -170,17 +182,17 @@ driver_add(struct driver *driver, uint32_t index, const struct piece *pieces, ui
     uint32_t head = queue->next, i;
 
     for (i = 0; i < count; i++) {
-        uint32_t at = (head + i) % DRIVER_ENTRIES;
+        uint32_t at = (head + i) % driver->entries;
         uint8_t *desc = ring + (uint64_t)at * 16;
         bp_store_le(desc, 8, pieces[i].gpa);
         bp_store_le(desc + 8, 4, pieces[i].length);
         bp_store_le(desc + 12, 2, (pieces[i].in ? 2u : 0u) | (i + 1 < count ? 1u : 0u));
-        bp_store_le(desc + 14, 2, (at + 1) % DRIVER_ENTRIES);
+        bp_store_le(desc + 14, 2, (at + 1) % driver->entries);
     }
-    queue->next = (head + count) % DRIVER_ENTRIES;
-    bp_store_le(ring + AVAIL + 4 + (uint64_t)(queue->avail % DRIVER_ENTRIES) * 2, 2, head);
+    queue->next = (head + count) % driver->entries;
+    bp_store_le(ring + AVAIL(driver) + 4 + (uint64_t)(queue->avail % driver->entries) * 2, 2, head);
     queue->avail++;
-    bp_store_le(ring + AVAIL + 2, 2, queue->avail);
+    bp_store_le(ring + AVAIL(driver) + 2, 2, queue->avail);
     return head;
 }
 
@@ -200,8 +212,8 @@ int
 driver_used(struct driver *driver, uint32_t index, uint32_t *id, uint32_t *length)
 {
     struct driver_queue *queue = &driver->queues[index];
-    const uint8_t *used = (const uint8_t *)th_ram(driver->th, queue->gpa, RING_ROOM) + USED;
-    const uint8_t *entry = used + 4 + (uint64_t)(queue->used % DRIVER_ENTRIES) * 8;
+    const uint8_t *used = (const uint8_t *)th_ram(driver->th, queue->gpa, RING_ROOM) + USED(driver);
+    const uint8_t *entry = used + 4 + (uint64_t)(queue->used % driver->entries) * 8;
 
     if (bp_load_le(used + 2, 2) == queue->used) {
         return 0;

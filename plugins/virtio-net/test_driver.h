@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A small virtio driver for tests on the fake core: split rings of 256 entries, legacy or modern.
- */
+/* A small virtio driver for tests on the fake core: split rings of up to 256 entries, legacy or
+ * modern. */
 #pragma once
 
 #include <backplane/testhost.h>
@@ -19,6 +19,7 @@ struct driver {
     struct th_host *th;
     struct bp_instance *device;
     uint32_t modern;
+    uint32_t entries; /* of each queue */
     uint32_t bar, common, notify, notify_step, config;
     struct driver_queue queues[DRIVER_QUEUES];
 };

@@ -587,10 +587,13 @@ test_impossible_states_are_refused(void **state)
         bp_store_le(data + at + 8 + bad[i].at, 4, before);
         assert_int_equal(th_validate(bench.card, data, bytes), 0);
     }
+    th_resume(bench.card);
+    th_start(bench.card);
+    post_rx(&bench, 0, 1, 512);
+    assert_int_equal(th_restore(bench.card, data, bytes), -EBUSY); /* not over a buffer in use */
     bp_store_le(data, 2, 0x8000 | 0x100); /* a record that must be understood */
     assert_int_equal(th_validate(bench.card, data, bytes), -EPROTO);
     free(data);
-    th_resume(bench.card);
     th_free(bench.th);
 }
 

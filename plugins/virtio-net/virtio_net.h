@@ -271,6 +271,8 @@ void net_steer_receive(struct net_pair *pair, const struct bp_net_received *reco
                        uint32_t count);
 
 /* rx.c: on the pair's loop. */
+/* Whether a buffer is longer than the header; if not, the device is broken. [queue] */
+int net_rx_fits(struct net_pair *pair, struct bp_virtio_chain *chain);
 /* Completes what the driver takes no part in. Returns 0: it cannot have this frame. */
 int net_rx_complete(const struct net *net, const struct bp_iovec *iov, uint32_t count,
                     uint64_t from, uint64_t length, struct bp_net_offload *offload);
