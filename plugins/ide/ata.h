@@ -49,6 +49,7 @@
 #define ATA_READ_DMA_EXT           0x25u
 #define ATA_READ_NATIVE_MAX_EXT    0x27u
 #define ATA_READ_MULTIPLE_EXT      0x29u
+#define ATA_READ_LOG_EXT           0x2fu
 #define ATA_WRITE_SECTORS          0x30u
 #define ATA_WRITE_SECTORS_ONCE     0x31u
 #define ATA_WRITE_SECTORS_EXT      0x34u
@@ -57,9 +58,12 @@
 #define ATA_WRITE_MULTIPLE_EXT     0x39u
 #define ATA_WRITE_VERIFY           0x3cu
 #define ATA_WRITE_DMA_FUA_EXT      0x3du
+#define ATA_WRITE_LOG_EXT          0x3fu
 #define ATA_VERIFY                 0x40u
 #define ATA_VERIFY_ONCE            0x41u
 #define ATA_VERIFY_EXT             0x42u
+#define ATA_READ_LOG_DMA_EXT       0x47u
+#define ATA_WRITE_LOG_DMA_EXT      0x57u
 #define ATA_SEEK                   0x70u
 #define ATA_EXECUTE_DIAGNOSTIC     0x90u
 #define ATA_INIT_DEVICE_PARAMETERS 0x91u
@@ -83,9 +87,17 @@
 #define ATA_SLEEP                  0xe6u
 #define ATA_FLUSH_CACHE            0xe7u
 #define ATA_WRITE_BUFFER           0xe8u
+#define ATA_READ_BUFFER_DMA        0xe9u
 #define ATA_FLUSH_CACHE_EXT        0xeau
+#define ATA_WRITE_BUFFER_DMA       0xebu
 #define ATA_IDENTIFY_DEVICE        0xecu
 #define ATA_SET_FEATURES           0xefu
+#define ATA_SECURITY_SET_PASSWORD  0xf1u
+#define ATA_SECURITY_UNLOCK        0xf2u
+#define ATA_SECURITY_ERASE_PREPARE 0xf3u
+#define ATA_SECURITY_ERASE_UNIT    0xf4u
+#define ATA_SECURITY_FREEZE_LOCK   0xf5u
+#define ATA_SECURITY_DISABLE       0xf6u
 #define ATA_READ_NATIVE_MAX        0xf8u
 #define ATA_SET_MAX                0xf9u
 

@@ -9,11 +9,13 @@
 struct command {
     void (*handler)(struct ata_disk *disk, uint8_t argument);
     uint8_t argument;
+    uint8_t not_locked; /* refused by a locked disk (ATA/ATAPI-7 V1, table 8) */
 };
 
 #define C_EXT      (1u << 0) /* 48-bit address */
 #define C_MULTIPLE (1u << 1)
 #define C_FUA      (1u << 2)
+#define C_DMA      (1u << 3)
 
 void
 ata_disk_abort(struct ata_disk *disk, uint8_t error)
@@ -112,21 +114,39 @@ flush(struct ata_disk *disk, uint8_t argument)
 static void
 identify(struct ata_disk *disk, uint8_t argument)
 {
-    ata_identify(disk, disk->page);
-    ata_transfer_page(disk, ATA_T_PAGE_IN);
+    ata_identify(disk, disk->buffer);
+    ata_page_start(disk, ATA_T_PAGE_IN, 1);
 }
 
 static void
 read_buffer(struct ata_disk *disk, uint8_t argument)
 {
-    memcpy(disk->page, disk->sector_buffer, ATA_SECTOR);
-    ata_transfer_page(disk, ATA_T_PAGE_IN);
+    memcpy(disk->buffer, disk->sector_buffer, ATA_SECTOR);
+    ata_page_start(disk, (argument & C_DMA) ? ATA_T_PAGE_DMA_IN : ATA_T_PAGE_IN, 1);
 }
 
 static void
 write_buffer(struct ata_disk *disk, uint8_t argument)
 {
-    ata_transfer_page(disk, ATA_T_PAGE_OUT);
+    ata_page_start(disk, (argument & C_DMA) ? ATA_T_PAGE_DMA_OUT : ATA_T_PAGE_OUT, 1);
+}
+
+static void
+read_log(struct ata_disk *disk, uint8_t argument)
+{
+    ata_log_read(disk, argument & C_DMA);
+}
+
+static void
+write_log(struct ata_disk *disk, uint8_t argument)
+{
+    ata_log_write(disk, argument & C_DMA);
+}
+
+static void
+security(struct ata_disk *disk, uint8_t opcode)
+{
+    ata_security(disk, opcode);
 }
 
 /* --- commands without data ------------------------------------------------------------------- */
@@ -231,25 +251,29 @@ data_set_management(struct ata_disk *disk, uint8_t argument)
 
 static const struct command commands[256] = {
     [ATA_NOP] = {not_supported, 0}, /* always ends with ABRT (ATA/ATAPI-7 V1, NOP) */
-    [ATA_DATA_SET_MANAGEMENT] = {data_set_management, 0},
+    [ATA_DATA_SET_MANAGEMENT] = {data_set_management, 0, 1},
     [0x10 ... 0x1f] = {succeed, 0}, /* RECALIBRATE; the low nibble once was a stepping rate */
-    [ATA_READ_SECTORS] = {read_sectors, 0},
-    [ATA_READ_SECTORS_ONCE] = {read_sectors, 0},
-    [ATA_READ_SECTORS_EXT] = {read_sectors, C_EXT},
-    [ATA_READ_DMA_EXT] = {read_dma, C_EXT},
+    [ATA_READ_SECTORS] = {read_sectors, 0, 1},
+    [ATA_READ_SECTORS_ONCE] = {read_sectors, 0, 1},
+    [ATA_READ_SECTORS_EXT] = {read_sectors, C_EXT, 1},
+    [ATA_READ_DMA_EXT] = {read_dma, C_EXT, 1},
     [ATA_READ_NATIVE_MAX_EXT] = {read_native_max, C_EXT},
-    [ATA_READ_MULTIPLE_EXT] = {read_sectors, C_EXT | C_MULTIPLE},
-    [ATA_WRITE_SECTORS] = {write_sectors, 0},
-    [ATA_WRITE_SECTORS_ONCE] = {write_sectors, 0},
-    [ATA_WRITE_SECTORS_EXT] = {write_sectors, C_EXT},
-    [ATA_WRITE_DMA_EXT] = {write_dma, C_EXT},
-    [ATA_SET_MAX_EXT] = {set_max, C_EXT},
-    [ATA_WRITE_MULTIPLE_EXT] = {write_sectors, C_EXT | C_MULTIPLE},
-    [ATA_WRITE_VERIFY] = {write_sectors, C_FUA}, /* ends when the data is on stable storage */
-    [ATA_WRITE_DMA_FUA_EXT] = {write_dma, C_EXT | C_FUA},
-    [ATA_VERIFY] = {verify, 0},
-    [ATA_VERIFY_ONCE] = {verify, 0},
-    [ATA_VERIFY_EXT] = {verify, C_EXT},
+    [ATA_READ_MULTIPLE_EXT] = {read_sectors, C_EXT | C_MULTIPLE, 1},
+    [ATA_WRITE_SECTORS] = {write_sectors, 0, 1},
+    [ATA_WRITE_SECTORS_ONCE] = {write_sectors, 0, 1},
+    [ATA_WRITE_SECTORS_EXT] = {write_sectors, C_EXT, 1},
+    [ATA_WRITE_DMA_EXT] = {write_dma, C_EXT, 1},
+    [ATA_SET_MAX_EXT] = {set_max, C_EXT, 1},
+    [ATA_WRITE_MULTIPLE_EXT] = {write_sectors, C_EXT | C_MULTIPLE, 1},
+    [ATA_WRITE_VERIFY] = {write_sectors, C_FUA, 1}, /* ends when the data is on stable storage */
+    [ATA_WRITE_DMA_FUA_EXT] = {write_dma, C_EXT | C_FUA, 1},
+    [ATA_READ_LOG_EXT] = {read_log, 0},
+    [ATA_WRITE_LOG_EXT] = {write_log, 0, 1},
+    [ATA_READ_LOG_DMA_EXT] = {read_log, C_DMA},
+    [ATA_WRITE_LOG_DMA_EXT] = {write_log, C_DMA, 1},
+    [ATA_VERIFY] = {verify, 0, 1},
+    [ATA_VERIFY_ONCE] = {verify, 0, 1},
+    [ATA_VERIFY_EXT] = {verify, C_EXT, 1},
     [0x70 ... 0x7f] = {seek, 0},
     [ATA_INIT_DEVICE_PARAMETERS] = {initialize_parameters, 0},
     [ATA_OLD_STANDBY_IMMEDIATE] = {power, ATA_STANDBY_IMMEDIATE},
@@ -260,14 +284,14 @@ static const struct command commands[256] = {
     [ATA_OLD_SLEEP] = {power, ATA_SLEEP},
     [ATA_IDENTIFY_PACKET_DEVICE] = {not_a_packet_device, 0},
     [ATA_SMART] = {smart, 0},
-    [ATA_READ_MULTIPLE] = {read_sectors, C_MULTIPLE},
-    [ATA_WRITE_MULTIPLE] = {write_sectors, C_MULTIPLE},
+    [ATA_READ_MULTIPLE] = {read_sectors, C_MULTIPLE, 1},
+    [ATA_WRITE_MULTIPLE] = {write_sectors, C_MULTIPLE, 1},
     [ATA_SET_MULTIPLE_MODE] = {set_multiple, 0},
-    [ATA_READ_DMA] = {read_dma, 0},
-    [ATA_READ_DMA_ONCE] = {read_dma, 0},
-    [ATA_WRITE_DMA] = {write_dma, 0},
-    [ATA_WRITE_DMA_ONCE] = {write_dma, 0},
-    [ATA_WRITE_MULTIPLE_FUA_EXT] = {write_sectors, C_EXT | C_MULTIPLE | C_FUA},
+    [ATA_READ_DMA] = {read_dma, 0, 1},
+    [ATA_READ_DMA_ONCE] = {read_dma, 0, 1},
+    [ATA_WRITE_DMA] = {write_dma, 0, 1},
+    [ATA_WRITE_DMA_ONCE] = {write_dma, 0, 1},
+    [ATA_WRITE_MULTIPLE_FUA_EXT] = {write_sectors, C_EXT | C_MULTIPLE | C_FUA, 1},
     [ATA_STANDBY_IMMEDIATE] = {power, ATA_STANDBY_IMMEDIATE},
     [ATA_IDLE_IMMEDIATE] = {power, ATA_IDLE_IMMEDIATE},
     [ATA_STANDBY] = {power, ATA_STANDBY},
@@ -275,13 +299,21 @@ static const struct command commands[256] = {
     [ATA_READ_BUFFER] = {read_buffer, 0},
     [ATA_CHECK_POWER_MODE] = {power, ATA_CHECK_POWER_MODE},
     [ATA_SLEEP] = {power, ATA_SLEEP},
-    [ATA_FLUSH_CACHE] = {flush, 0},
+    [ATA_FLUSH_CACHE] = {flush, 0, 1},
     [ATA_WRITE_BUFFER] = {write_buffer, 0},
-    [ATA_FLUSH_CACHE_EXT] = {flush, 0},
+    [ATA_READ_BUFFER_DMA] = {read_buffer, C_DMA},
+    [ATA_WRITE_BUFFER_DMA] = {write_buffer, C_DMA},
+    [ATA_FLUSH_CACHE_EXT] = {flush, 0, 1},
     [ATA_IDENTIFY_DEVICE] = {identify, 0},
     [ATA_SET_FEATURES] = {set_features, 0},
+    [ATA_SECURITY_SET_PASSWORD] = {security, ATA_SECURITY_SET_PASSWORD},
+    [ATA_SECURITY_UNLOCK] = {security, ATA_SECURITY_UNLOCK},
+    [ATA_SECURITY_ERASE_PREPARE] = {security, ATA_SECURITY_ERASE_PREPARE},
+    [ATA_SECURITY_ERASE_UNIT] = {security, ATA_SECURITY_ERASE_UNIT},
+    [ATA_SECURITY_FREEZE_LOCK] = {security, ATA_SECURITY_FREEZE_LOCK},
+    [ATA_SECURITY_DISABLE] = {security, ATA_SECURITY_DISABLE},
     [ATA_READ_NATIVE_MAX] = {read_native_max, 0},
-    [ATA_SET_MAX] = {set_max, 0},
+    [ATA_SET_MAX] = {set_max, 0, 1},
 };
 
 static void
@@ -295,9 +327,12 @@ disk_command(struct ide_device *device, uint8_t opcode)
     if (opcode != ATA_SET_MAX && opcode != ATA_SET_MAX_EXT) {
         disk->native_read = 0; /* SET MAX counts only right after READ NATIVE MAX */
     }
+    if (opcode != ATA_SECURITY_ERASE_UNIT) {
+        disk->security.prepared = 0; /* ERASE UNIT only right after ERASE PREPARE */
+    }
     ide_device_busy(device);
     device->regs.error = 0;
-    if (command->handler != NULL) {
+    if (command->handler != NULL && !(command->not_locked && disk->security.locked)) {
         command->handler(disk, command->argument);
     } else {
         not_supported(disk, 0);
@@ -330,6 +365,8 @@ disk_reset(struct ide_device *device, uint32_t kind)
     device->asleep = 0;
     if (kind == IDE_RESET_HARD) {
         ata_settings_default(disk);
+        ata_security_reset(disk);
+        ata_max_lock_reset(disk);
         disk->sectors = disk->kept_sectors;
         memset(disk->sector_buffer, 0, sizeof(disk->sector_buffer));
     } else if (kind == IDE_RESET_SOFT && disk->settings.revert) {
@@ -416,6 +453,7 @@ disk_destroy(struct ide_device *device)
     struct ata_disk *disk = (struct ata_disk *)device;
 
     ide_sg_done(&disk->io.sg);
+    free(disk->host_logs);
     free(disk);
 }
 
@@ -452,14 +490,13 @@ ata_disk_new(struct ide *ide, const struct ata_options *options, uint32_t arena,
     disk->device.slot = IDE_SLOT_DISK;
     disk->options = *options;
     *device = &disk->device;
-    r = ide_sg_init(&disk->io.sg);
+    ata_security_init(disk);
+    disk->host_logs = calloc(ATA_HOST_LOGS, ATA_HOST_LOG_BYTES);
+    r = disk->host_logs != NULL ? ide_sg_init(&disk->io.sg) : -ENOMEM;
     if (r == 0) {
-        r = ide->host.memory->arena_alloc(ide->host.instance, arena, ATA_BUFFER_BYTES + ATA_SECTOR,
-                                          4096, &memory);
+        r = ide->host.memory->arena_alloc(ide->host.instance, arena, ATA_BUFFER_BYTES, 4096,
+                                          &memory);
     }
-    if (r == 0) {
-        disk->buffer = memory;
-        disk->page = disk->buffer + ATA_BUFFER_BYTES;
-    }
+    disk->buffer = memory;
     return r;
 }

@@ -15,6 +15,11 @@
 #define ATA_TRIM_BLOCKS    64u   /* IDENTIFY word 105 */
 #define ATA_TRIM_RANGES    4096u /* in so many blocks */
 
+#define ATA_HOST_LOGS       32u /* logs 80h-9Fh, whose content is the host's */
+#define ATA_HOST_LOG_BLOCKS 16u
+#define ATA_HOST_LOG_BYTES  (ATA_HOST_LOG_BLOCKS * ATA_SECTOR)
+#define ATA_SELFTESTS       21u
+
 #define ATA_ROTATION_UNSET 0xffffffffu
 
 struct ata_options {
@@ -60,17 +65,20 @@ struct ata_settings {
 #define ATA_LBA28 1u
 #define ATA_LBA48 2u
 
-#define ATA_T_NONE     0u
-#define ATA_T_PIO_IN   1u
-#define ATA_T_PIO_OUT  2u
-#define ATA_T_DMA_IN   3u
-#define ATA_T_DMA_OUT  4u
-#define ATA_T_VERIFY   5u
-#define ATA_T_FLUSH    6u
-#define ATA_T_TRIM     7u /* ranges by DMA, then discards */
-#define ATA_T_PAGE_IN  8u /* one block that the disk made */
-#define ATA_T_PAGE_OUT 9u /* one block for the disk itself */
-#define ATA_T_KINDS    10u
+#define ATA_T_NONE         0u
+#define ATA_T_PIO_IN       1u
+#define ATA_T_PIO_OUT      2u
+#define ATA_T_DMA_IN       3u
+#define ATA_T_DMA_OUT      4u
+#define ATA_T_VERIFY       5u
+#define ATA_T_FLUSH        6u
+#define ATA_T_TRIM         7u /* ranges by DMA, then discards */
+#define ATA_T_PAGE_IN      8u /* blocks that the disk made, see ata_page.c */
+#define ATA_T_PAGE_OUT     9u /* blocks for the disk itself */
+#define ATA_T_PAGE_DMA_IN  10u
+#define ATA_T_PAGE_DMA_OUT 11u
+#define ATA_T_ERASE        12u /* zeroes from lba to the end */
+#define ATA_T_KINDS        13u
 
 #define ATA_TF_FUA     (1u << 0) /* on stable storage at completion */
 #define ATA_TF_HELD    (1u << 1) /* the next request waits for start or resume */
@@ -100,6 +108,27 @@ struct ata_transfer {
     uint8_t bounced;  /* DMA through the buffer */
 };
 
+struct ata_security {
+    uint8_t enabled; /* there is a user password */
+    uint8_t locked;
+    uint8_t frozen;
+    uint8_t maximum;   /* level: the master password only erases */
+    uint8_t attempts;  /* left to unlock */
+    uint8_t prepared;  /* SECURITY ERASE PREPARE was the last command */
+    uint16_t revision; /* of the master password */
+    uint8_t user[32];
+    uint8_t master[32];
+};
+
+/* The security of SET MAX. */
+struct ata_max_lock {
+    uint8_t active; /* there is a password */
+    uint8_t locked;
+    uint8_t frozen;
+    uint8_t attempts;
+    uint8_t password[32];
+};
+
 /* The way to the backend; one request at a time. */
 struct ata_io {
     const struct bp_block_ops *ops;
@@ -126,18 +155,21 @@ struct ata_disk {
     struct ide_device device; /* first member: ops functions cast */
     struct ata_options options;
     struct ata_settings settings;
+    struct ata_security security;
+    struct ata_max_lock max_lock;
     struct ata_transfer transfer;
     struct ata_io io;
-    uint64_t native_sectors;  /* capacity */
-    uint64_t sectors;         /* what the host may address: SET MAX */
-    uint64_t kept_sectors;    /* what it is after a hard reset: SET MAX with VV = 1 */
-    uint64_t active_ns;       /* virtual time of the last command, for the standby timer */
-    uint8_t native_read;      /* READ NATIVE MAX was the last command: SET MAX is allowed */
-    uint8_t selftest_status;  /* SMART self-test execution status */
-    uint8_t selftest_count;   /* entries of the log: 0-21 */
-    uint8_t selftest_log[21]; /* kinds of test, newest first */
-    uint8_t *buffer;          /* arena: ATA_BUFFER_BYTES and one page of ATA_SECTOR */
-    uint8_t *page;            /* the last sector of it: what READ/WRITE BUFFER and IDENTIFY use */
+    uint64_t native_sectors; /* capacity */
+    uint64_t sectors;        /* what the host may address: SET MAX */
+    uint64_t kept_sectors;   /* what it is after a hard reset: SET MAX with VV = 1 */
+    uint64_t active_ns;      /* virtual time of the last command, for the standby timer */
+    uint8_t native_read;     /* READ NATIVE MAX was the last command: SET MAX is allowed */
+    uint8_t selftest_status; /* SMART self-test execution status */
+    uint8_t selftest_count;  /* entries of the log */
+    uint8_t selftest_log[ATA_SELFTESTS]; /* kinds of test, newest last */
+    uint16_t selftest_hours[ATA_SELFTESTS];
+    uint8_t *buffer;                   /* arena: ATA_BUFFER_BYTES */
+    uint8_t *host_logs;                /* ATA_HOST_LOGS times ATA_HOST_LOG_BYTES */
     uint8_t sector_buffer[ATA_SECTOR]; /* content of READ BUFFER, WRITE BUFFER */
 };
 
@@ -162,8 +194,8 @@ void ata_transfer_start(struct ata_disk *disk);
 void ata_transfer_advance(struct ata_disk *disk);
 /* Makes a held request now. */
 void ata_transfer_retry(struct ata_disk *disk);
-/* One block of ATA_SECTOR bytes from disk->page to the host, or from the host to it. */
-void ata_transfer_page(struct ata_disk *disk, uint8_t kind);
+/* Offers the next block of the buffer (PIO); interrupts if told so. */
+void ata_transfer_offer(struct ata_disk *disk, uint32_t interrupt);
 void ata_transfer_block_done(struct ide_device *device);
 void ata_transfer_dma(struct ide_device *device);
 /* A request of the transfer ended. */
@@ -172,6 +204,35 @@ void ata_transfer_finish(struct ata_disk *disk);
 void ata_transfer_fail(struct ata_disk *disk, uint8_t error);
 /* The table of the bus master ended early (error 0) or led nowhere (error 1). */
 void ata_transfer_bus_error(struct ata_disk *disk, uint32_t error);
+
+/* --- ata_page.c ------------------------------------------------------------------------------ */
+
+/* Blocks at the start of disk->buffer to the host, or from the host to it. kind: ATA_T_PAGE_... */
+void ata_page_start(struct ata_disk *disk, uint8_t kind, uint32_t blocks);
+void ata_page_block_done(struct ata_disk *disk);
+void ata_page_dma(struct ata_disk *disk);
+
+/* --- ata_log.c ------------------------------------------------------------------------------- */
+
+/* READ and WRITE LOG EXT and their DMA forms, SMART READ and WRITE LOG. */
+void ata_log_read(struct ata_disk *disk, uint32_t dma);
+void ata_log_write(struct ata_disk *disk, uint32_t dma);
+/* The blocks that were written are in the buffer. Returns 0 or bits of the Error register. */
+uint8_t ata_log_received(struct ata_disk *disk);
+
+/* --- ata_security.c -------------------------------------------------------------------------- */
+
+void ata_security_init(struct ata_disk *disk);
+void ata_security_reset(struct ata_disk *disk);
+/* IDENTIFY word 128. */
+uint16_t ata_security_word(const struct ata_disk *disk);
+/* SECURITY commands, by opcode. */
+void ata_security(struct ata_disk *disk, uint8_t opcode);
+/* The block with a password is in the buffer. Returns 0 or bits of the Error register. */
+uint8_t ata_security_received(struct ata_disk *disk);
+/* SECURITY ERASE UNIT: the next piece; the end. */
+void ata_erase_advance(struct ata_disk *disk);
+void ata_erase_finished(struct ata_disk *disk);
 
 /* --- ata_io.c -------------------------------------------------------------------------------- */
 
@@ -205,9 +266,13 @@ uint8_t ata_set_features(struct ata_disk *disk);
 void ata_power(struct ata_disk *disk, uint8_t opcode);
 /* SMART, by the Features register. ata_smart.c */
 void ata_smart(struct ata_disk *disk);
+/* The checksum of a page, in its last byte. */
+void ata_close_page(uint8_t *page);
 /* READ NATIVE MAX, SET MAX. ata_max.c */
 void ata_read_native_max(struct ata_disk *disk, uint8_t addressing);
 void ata_set_max(struct ata_disk *disk, uint8_t addressing);
+uint8_t ata_set_max_received(struct ata_disk *disk);
+void ata_max_lock_reset(struct ata_disk *disk);
 /* DATA SET MANAGEMENT. ata_trim.c */
 void ata_trim(struct ata_disk *disk);
 void ata_trim_advance(struct ata_disk *disk);

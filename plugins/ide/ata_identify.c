@@ -96,19 +96,24 @@ put_command_sets(const struct ata_disk *disk, struct ide_words *id)
 
     id->w[80] = 0x00f0; /* ATA/ATAPI-4 to -7 */
     id->w[81] = 0x001d; /* ATA/ATAPI-7 as published */
-    /* NOP, READ BUFFER, WRITE BUFFER, HPA, look-ahead, write cache, power management, SMART */
-    id->w[82] = 0x7469;
-    /* FLUSH CACHE EXT, FLUSH CACHE, 48-bit, AAM, APM */
-    id->w[83] = 0x7608;
-    id->w[84] = (uint16_t)(0x4043 | wwn); /* FUA writes, SMART self-test and error log */
-    id->w[85] = (uint16_t)((0x7469 & ~0x0061) | (s->look_ahead ? 0x0040 : 0) |
-                           (s->write_cache ? 0x0020 : 0) | (s->smart ? 0x0001 : 0));
-    id->w[86] = (uint16_t)(0xb400 | (s->aam != 0 ? 0x0200 : 0) | (s->apm != 0 ? 0x0008 : 0));
-    id->w[87] = (uint16_t)(0x4043 | wwn);
+    /* NOP, READ BUFFER, WRITE BUFFER, HPA, look-ahead, write cache, power management, security,
+     * SMART */
+    id->w[82] = 0x746b;
+    /* FLUSH CACHE EXT, FLUSH CACHE, 48-bit, AAM, SET MAX security, APM */
+    id->w[83] = 0x7708;
+    id->w[84] = (uint16_t)(0x4063 | wwn); /* FUA writes, logging, SMART self-test and error log */
+    id->w[85] = (uint16_t)((0x746b & ~0x0063) | (s->look_ahead ? 0x0040 : 0) |
+                           (s->write_cache ? 0x0020 : 0) | (disk->security.enabled ? 0x0002 : 0) |
+                           (s->smart ? 0x0001 : 0));
+    id->w[86] = (uint16_t)(0xb400 | (s->aam != 0 ? 0x0200 : 0) |
+                           (disk->max_lock.active ? 0x0100 : 0) | (s->apm != 0 ? 0x0008 : 0));
+    id->w[87] = (uint16_t)(0x4063 | wwn);
+    id->w[89] = id->w[90] = 1; /* SECURITY ERASE UNIT: two minutes at most */
+    id->w[92] = disk->security.revision;
     id->w[91] = s->apm;
     id->w[94] = (uint16_t)(0x8000 | s->aam);
-    id->w[119] = 0x4000;
-    id->w[120] = 0x4000;
+    id->w[119] = id->w[120] = 0x4008; /* READ and WRITE LOG DMA EXT */
+    id->w[128] = ata_security_word(disk);
 }
 
 /* The result of the hardware reset: 80-conductor cable, devices chosen by jumper, diagnostics
@@ -135,6 +140,7 @@ put_medium(const struct ata_disk *disk, struct ide_words *id)
     while (shift < 15 && ((uint64_t)ATA_SECTOR << (shift + 1)) <= size) {
         shift++;
     }
+    id->w[69] = 0x0c00; /* READ and WRITE BUFFER DMA */
     id->w[106] = (uint16_t)(0x4000 | (shift != 0 ? 0x2000 | shift : 0));
     id->w[209] = shift != 0 ? 0x4000 : 0; /* logical sector 0 begins a physical one */
     id->w[217] = disk->options.rotation_rate != ATA_ROTATION_UNSET
@@ -144,7 +150,7 @@ put_medium(const struct ata_disk *disk, struct ide_words *id)
         id->w[108 + i] = (uint16_t)(disk->options.wwn >> (48 - 16 * i));
     }
     if (disk->io.can_discard && disk->options.discard) {
-        id->w[69] =
+        id->w[69] |=
             disk->io.zero_discard ? 0x4020 : 0; /* reads after TRIM are deterministic, zero */
         id->w[105] = ATA_TRIM_BLOCKS;
         id->w[169] = 0x0001;

@@ -135,6 +135,9 @@ ata_io_submit(struct ata_disk *disk, uint32_t op, uint64_t lba, uint64_t sectors
     if (op == BP_BLOCK_WRITE && io->can_fua && (disk->transfer.flags & ATA_TF_FUA)) {
         request.flags = BP_BLOCK_FUA;
     }
+    if (op == BP_BLOCK_WRITE_ZEROES && disk->options.discard) {
+        request.flags = BP_BLOCK_UNMAP;
+    }
     request.user = ++io->tag;
     disk->transfer.op = op;
     io->in_flight = 1;

@@ -12,6 +12,7 @@
 #define SMART_SAVE            0xd3u
 #define SMART_OFFLINE         0xd4u
 #define SMART_READ_LOG        0xd5u
+#define SMART_WRITE_LOG       0xd6u
 #define SMART_ENABLE          0xd8u
 #define SMART_DISABLE         0xd9u
 #define SMART_STATUS          0xdau
@@ -19,11 +20,6 @@
 
 #define SMART_KEY_MID  0x4fu
 #define SMART_KEY_HIGH 0xc2u
-
-#define LOG_DIRECTORY 0x00u
-#define LOG_ERRORS    0x01u
-#define LOG_SELFTESTS 0x06u
-#define SELFTESTS     21u
 
 struct attribute {
     uint8_t id;
@@ -38,8 +34,8 @@ static const struct attribute attributes[] = {
     {197, 0x02, 0}, /* pending sectors */
 };
 
-static void
-close_page(uint8_t *page)
+void
+ata_close_page(uint8_t *page)
 {
     uint8_t sum = 0;
 
@@ -94,41 +90,20 @@ read_thresholds(uint8_t *page)
 }
 
 static void
-read_selftest_log(const struct ata_disk *disk, uint8_t *page)
+log_selftest(struct ata_disk *disk, uint8_t kind)
 {
-    uint32_t count = disk->selftest_count;
+    uint8_t *kinds = disk->selftest_log;
+    uint16_t *hours = disk->selftest_hours;
 
-    bp_store_le(page, 2, 1);
-    for (uint32_t i = 0; i < SELFTESTS && i < count; i++) {
-        uint8_t *entry = page + 2 + (size_t)24 * i;
-        entry[0] = disk->selftest_log[i];
-        entry[1] = 0; /* completed without error */
-        bp_store_le(entry + 2, 2, power_on_hours(disk));
+    disk->selftest_status = 0; /* completed without error */
+    if (disk->selftest_count == ATA_SELFTESTS) {
+        memmove(kinds, kinds + 1, (ATA_SELFTESTS - 1) * sizeof(*kinds));
+        memmove(hours, hours + 1, (ATA_SELFTESTS - 1) * sizeof(*hours));
+        disk->selftest_count--;
     }
-    page[508] = (uint8_t)(count == 0 ? 0 : count <= SELFTESTS ? count : SELFTESTS);
-}
-
-/* Returns 0 if there is no such log. */
-static uint32_t
-read_log(const struct ata_disk *disk, uint8_t number, uint8_t *page)
-{
-    switch (number) {
-    case LOG_DIRECTORY:
-        bp_store_le(page, 2, 1);
-        bp_store_le(page + LOG_ERRORS * sizeof(uint16_t), 2, 1); /* pages of each */
-        bp_store_le(page + LOG_SELFTESTS * sizeof(uint16_t), 2, 1);
-        return 1;
-    case LOG_ERRORS:
-        page[0] = 1; /* version; no error was ever logged */
-        break;
-    case LOG_SELFTESTS:
-        read_selftest_log(disk, page);
-        break;
-    default:
-        return 0;
-    }
-    close_page(page);
-    return 1;
+    kinds[disk->selftest_count] = kind;
+    hours[disk->selftest_count] = (uint16_t)power_on_hours(disk);
+    disk->selftest_count++;
 }
 
 /* Off-line collections (0) and self-tests (1 short, 2 extended, 4 selective; 81h.. captive) find a
@@ -144,10 +119,7 @@ run_offline(struct ata_disk *disk)
     if ((kind & 0x7f) != 1 && (kind & 0x7f) != 2) {
         return ATA_ABRT;
     }
-    disk->selftest_status = 0;
-    memmove(disk->selftest_log + 1, disk->selftest_log, SELFTESTS - 1);
-    disk->selftest_log[0] = kind;
-    disk->selftest_count += disk->selftest_count < SELFTESTS;
+    log_selftest(disk, kind);
     if (kind & 0x80) { /* captive: the key says that the test passed */
         disk->device.regs.mid[0] = SMART_KEY_MID;
         disk->device.regs.high[0] = SMART_KEY_HIGH;
@@ -158,20 +130,14 @@ run_offline(struct ata_disk *disk)
 static void
 send_page(struct ata_disk *disk, uint8_t subcommand)
 {
-    struct ide_registers *regs = &disk->device.regs;
-
-    memset(disk->page, 0, ATA_SECTOR);
+    memset(disk->buffer, 0, ATA_SECTOR);
     if (subcommand == SMART_READ_DATA) {
-        read_data(disk, disk->page);
-        close_page(disk->page);
-    } else if (subcommand == SMART_READ_THRESHOLDS) {
-        read_thresholds(disk->page);
-        close_page(disk->page);
-    } else if (regs->count[0] != 1 || !read_log(disk, regs->low[0], disk->page)) {
-        ata_disk_abort(disk, ATA_ABRT);
-        return;
+        read_data(disk, disk->buffer);
+    } else {
+        read_thresholds(disk->buffer);
     }
-    ata_transfer_page(disk, ATA_T_PAGE_IN);
+    ata_close_page(disk->buffer);
+    ata_page_start(disk, ATA_T_PAGE_IN, 1);
 }
 
 static uint8_t
@@ -201,8 +167,13 @@ ata_smart(struct ata_disk *disk)
     switch (subcommand) {
     case SMART_READ_DATA:
     case SMART_READ_THRESHOLDS:
-    case SMART_READ_LOG:
         send_page(disk, subcommand);
+        break;
+    case SMART_READ_LOG:
+        ata_log_read(disk, 0);
+        break;
+    case SMART_WRITE_LOG:
+        ata_log_write(disk, 0);
         break;
     case SMART_ENABLE:
     case SMART_DISABLE:

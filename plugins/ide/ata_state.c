@@ -7,10 +7,14 @@
 #include <string.h>
 
 #define TAG_BUFFER  0x80u /* what a command in progress has in the arena */
+#define TAG_LOGS    0xa0u /* the host's logs that are not empty */
 #define RANGE_BYTES 8u    /* of TRIM */
 
 #define D(tag, member, max) BP_STATE_FIELD(tag, struct ata_disk, member, BP_FIELD_REQUIRED, max)
 #define DA(tag, member)     BP_STATE_ARRAY(tag, struct ata_disk, member, BP_FIELD_REQUIRED)
+/* Came later: a state without them is one of a disk that has their defaults. */
+#define L(tag, member, max) BP_STATE_FIELD(tag, struct ata_disk, member, 0, max)
+#define LA(tag, member)     BP_STATE_ARRAY(tag, struct ata_disk, member, 0)
 
 static const struct bp_state_field disk_fields[] = {
     DA(0x01, device.regs.features),
@@ -58,27 +62,46 @@ static const struct bp_state_field disk_fields[] = {
     D(0x32, active_ns, 0),
     D(0x33, native_read, 1),
     D(0x34, selftest_status, 0),
-    D(0x35, selftest_count, 21),
+    D(0x35, selftest_count, ATA_SELFTESTS),
     DA(0x36, selftest_log),
     DA(0x37, sector_buffer),
+    LA(0x38, selftest_hours),
+    L(0x40, security.enabled, 1),
+    L(0x41, security.locked, 1),
+    L(0x42, security.frozen, 1),
+    L(0x43, security.maximum, 1),
+    L(0x44, security.attempts, 5),
+    L(0x45, security.prepared, 1),
+    L(0x46, security.revision, 0),
+    LA(0x47, security.user),
+    LA(0x48, security.master),
+    L(0x49, max_lock.active, 1),
+    L(0x4a, max_lock.locked, 1),
+    L(0x4b, max_lock.frozen, 1),
+    L(0x4c, max_lock.attempts, 5),
+    LA(0x4d, max_lock.password),
 };
 
 _Static_assert(BP_ARRAY_LENGTH(disk_fields) <= IDE_STATE_FIELDS, "tag table too small");
+
+static uint32_t
+is_page(uint8_t kind)
+{
+    return kind >= ATA_T_PAGE_IN && kind <= ATA_T_PAGE_DMA_OUT;
+}
 
 /* PIO: the counts fit the buffer and each other, and a data block is the one that they name. */
 static int32_t
 check_pio(const struct ata_disk *disk)
 {
     const struct ata_transfer *t = &disk->transfer;
-    uint32_t page = t->kind == ATA_T_PAGE_IN || t->kind == ATA_T_PAGE_OUT;
+    uint32_t pio = t->kind == ATA_T_PIO_IN || t->kind == ATA_T_PIO_OUT ||
+                   t->kind == ATA_T_PAGE_IN || t->kind == ATA_T_PAGE_OUT;
 
     if (disk->device.data_end == 0) {
         return 0;
     }
-    if (page) {
-        return disk->device.data_end == ATA_SECTOR ? 0 : -EINVAL;
-    }
-    if ((t->kind != ATA_T_PIO_IN && t->kind != ATA_T_PIO_OUT) || t->taken >= t->chunk ||
+    if (!pio || t->taken >= t->chunk ||
         disk->device.data_end != bp_min_u32(t->block, t->chunk - t->taken) * ATA_SECTOR) {
         return -EINVAL;
     }
@@ -92,13 +115,18 @@ check_transfer(const struct ata_disk *disk)
     uint32_t addressed = t->kind >= ATA_T_PIO_IN && t->kind <= ATA_T_VERIFY;
     uint32_t buffered =
         t->kind == ATA_T_PIO_IN || t->kind == ATA_T_PIO_OUT || t->kind == ATA_T_VERIFY;
+    uint32_t page = is_page(t->kind);
 
     if (addressed && (t->lba > disk->native_sectors || t->left > disk->native_sectors - t->lba ||
                       t->block == 0 || t->limit == 0)) {
         return -EINVAL;
     }
-    if (buffered && (t->chunk == 0 || t->chunk > ATA_BUFFER_SECTORS || t->filled > t->chunk ||
-                     t->taken > t->chunk)) {
+    if ((t->kind == ATA_T_ERASE && t->lba > disk->native_sectors) ||
+        (page && (t->block != 1 || (t->flags & ATA_TF_FLUSH)))) {
+        return -EINVAL;
+    }
+    if ((buffered || page) && (t->chunk == 0 || t->chunk > ATA_BUFFER_SECTORS ||
+                               t->filled > t->chunk || t->taken > t->chunk)) {
         return -EINVAL;
     }
     /* the backend still has to do a part of the chunk */
@@ -131,7 +159,8 @@ check_disk(const struct ata_disk *disk)
         disk->sectors > disk->native_sectors || disk->kept_sectors > disk->native_sectors ||
         disk->sectors == 0 || disk->kept_sectors == 0 ||
         (disk->device.dmarq && disk->transfer.kind != ATA_T_DMA_IN &&
-         disk->transfer.kind != ATA_T_DMA_OUT && disk->transfer.kind != ATA_T_TRIM)) {
+         disk->transfer.kind != ATA_T_DMA_OUT && disk->transfer.kind != ATA_T_TRIM &&
+         disk->transfer.kind != ATA_T_PAGE_DMA_IN && disk->transfer.kind != ATA_T_PAGE_DMA_OUT)) {
         return -EINVAL;
     }
     return check_pio(disk) != 0 ? -EINVAL : check_transfer(disk);
@@ -146,21 +175,36 @@ buffer_bytes(const struct ata_disk *disk)
     switch (t->kind) {
     case ATA_T_PIO_IN:
     case ATA_T_PIO_OUT:
+    case ATA_T_PAGE_IN:
+    case ATA_T_PAGE_OUT:
+    case ATA_T_PAGE_DMA_IN:
+    case ATA_T_PAGE_DMA_OUT:
         return (uint64_t)t->chunk * ATA_SECTOR;
     case ATA_T_TRIM:
         return (t->flags & ATA_TF_RANGES) ? (uint64_t)t->chunk * RANGE_BYTES : 0;
-    case ATA_T_PAGE_IN:
-    case ATA_T_PAGE_OUT:
-        return ATA_SECTOR;
     default:
         return 0;
     }
 }
 
 static uint8_t *
-buffer_start(const struct ata_disk *disk)
+host_log(const struct ata_disk *disk, uint32_t i)
 {
-    return disk->transfer.kind >= ATA_T_PAGE_IN ? disk->page : disk->buffer;
+    return disk->host_logs + (size_t)i * ATA_HOST_LOG_BYTES;
+}
+
+static int32_t
+save_host_logs(const struct ata_disk *disk, uint32_t base, const struct bp_state_sink *sink)
+{
+    int32_t r = 0;
+
+    for (uint32_t i = 0; i < ATA_HOST_LOGS && r == 0; i++) {
+        const uint8_t *log = host_log(disk, i);
+        if (log[0] != 0 || memcmp(log, log + 1, ATA_HOST_LOG_BYTES - 1) != 0) {
+            r = sink->put(sink, base + TAG_LOGS + i, log, ATA_HOST_LOG_BYTES);
+        }
+    }
+    return r;
 }
 
 int32_t
@@ -173,10 +217,39 @@ ata_disk_save(const struct ide_device *device, const struct bp_state_sink *sink)
 
     ide_state_table_make(&table, disk_fields, BP_ARRAY_LENGTH(disk_fields), base);
     r = bp_state_save(table.fields, table.count, disk, sink);
+    if (r == 0) {
+        r = save_host_logs(disk, base, sink);
+    }
     if (r != 0 || buffer_bytes(disk) == 0) {
         return r;
     }
-    return sink->put(sink, base + TAG_BUFFER, buffer_start(disk), buffer_bytes(disk));
+    return sink->put(sink, base + TAG_BUFFER, disk->buffer, buffer_bytes(disk));
+}
+
+/* Not a block more than the disk gave itself. */
+static int32_t
+check_blobs(const struct ata_disk *trial, const struct ide_state_blob *blobs)
+{
+    for (uint32_t i = 1; i <= ATA_HOST_LOGS; i++) {
+        if (blobs[i].data != NULL && blobs[i].length != ATA_HOST_LOG_BYTES) {
+            return -EINVAL;
+        }
+    }
+    return blobs[0].length == buffer_bytes(trial) ? 0 : -EINVAL;
+}
+
+static void
+apply_blobs(struct ata_disk *disk, const struct ide_state_blob *blobs)
+{
+    if (blobs[0].data != NULL) {
+        memcpy(disk->buffer, blobs[0].data, blobs[0].length);
+    }
+    memset(disk->host_logs, 0, (size_t)ATA_HOST_LOGS * ATA_HOST_LOG_BYTES);
+    for (uint32_t i = 1; i <= ATA_HOST_LOGS; i++) {
+        if (blobs[i].data != NULL) {
+            memcpy(host_log(disk, i - 1), blobs[i].data, ATA_HOST_LOG_BYTES);
+        }
+    }
 }
 
 /* Reads a disk's records; takes them over only if apply. */
@@ -184,7 +257,7 @@ int32_t
 ata_disk_load(struct ide_device *device, const void *data, uint64_t length, uint32_t apply)
 {
     struct ata_disk *disk = (struct ata_disk *)device;
-    struct ide_state_blob buffer = {.tag = TAG_BUFFER};
+    struct ide_state_blob blobs[1 + ATA_HOST_LOGS] = {{.tag = TAG_BUFFER}};
     struct ata_disk *trial = malloc(sizeof(*trial));
     struct ide_state_table table;
     int32_t r;
@@ -192,25 +265,24 @@ ata_disk_load(struct ide_device *device, const void *data, uint64_t length, uint
     if (trial == NULL) {
         return -ENOMEM;
     }
+    for (uint32_t i = 0; i < ATA_HOST_LOGS; i++) {
+        blobs[1 + i].tag = TAG_LOGS + i;
+    }
     *trial = *disk;
     ide_state_table_make(&table, disk_fields, BP_ARRAY_LENGTH(disk_fields), ide_state_base(device));
-    r = ide_state_take(&table, trial, data, length, &buffer, 1);
+    r = ide_state_take(&table, trial, data, length, blobs, BP_ARRAY_LENGTH(blobs));
     if (r == 0) {
         r = check_disk(trial);
     }
-    if (r == 0 && buffer.length != buffer_bytes(trial)) {
-        r = -EINVAL;
+    if (r == 0) {
+        r = check_blobs(trial, blobs);
     }
     if (r == 0 && apply) {
         *disk = *trial;
-        if (buffer.data != NULL) {
-            memcpy(buffer_start(disk), buffer.data, buffer.length);
-        }
+        apply_blobs(disk, blobs);
         disk->transfer.op = 0;
         disk->transfer.request = 0;
-        disk->device.data = disk->transfer.kind >= ATA_T_PAGE_IN
-                                ? disk->page
-                                : disk->buffer + (size_t)disk->transfer.taken * ATA_SECTOR;
+        disk->device.data = disk->buffer + (size_t)disk->transfer.taken * ATA_SECTOR;
     }
     free(trial);
     return r;

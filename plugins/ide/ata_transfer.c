@@ -13,7 +13,15 @@ min_u32(uint32_t a, uint32_t b)
 static uint32_t
 is_dma(uint8_t kind)
 {
-    return kind == ATA_T_DMA_IN || kind == ATA_T_DMA_OUT || kind == ATA_T_TRIM;
+    return kind == ATA_T_DMA_IN || kind == ATA_T_DMA_OUT || kind == ATA_T_TRIM ||
+           kind == ATA_T_PAGE_DMA_IN || kind == ATA_T_PAGE_DMA_OUT;
+}
+
+/* Whether the registers of the command are the address of sectors that move. */
+static uint32_t
+is_addressed(uint8_t kind)
+{
+    return kind >= ATA_T_PIO_IN && kind <= ATA_T_VERIFY;
 }
 
 /* --- the end of a command -------------------------------------------------------------------- */
@@ -25,7 +33,7 @@ end_registers(struct ata_disk *disk)
     const struct ata_transfer *t = &disk->transfer;
     struct ide_registers *regs = &disk->device.regs;
 
-    if (t->kind == ATA_T_FLUSH || t->kind == ATA_T_TRIM || t->lba == 0) {
+    if (!is_addressed(t->kind) || t->lba == 0) {
         return;
     }
     ata_address_write(disk, t->addressing, t->lba - 1);
@@ -54,6 +62,9 @@ ata_transfer_finish(struct ata_disk *disk)
 
     end_registers(disk);
     power_after_flush(disk);
+    if (kind == ATA_T_ERASE) {
+        ata_erase_finished(disk);
+    }
     memset(t, 0, sizeof(*t));
     if (is_dma(kind)) {
         ide_bus_master_finish(disk->device.channel);
@@ -71,7 +82,7 @@ ata_transfer_fail(struct ata_disk *disk, uint8_t error)
     struct ata_transfer *t = &disk->transfer;
     uint32_t dma = is_dma(t->kind);
 
-    if (t->kind != ATA_T_FLUSH && t->kind != ATA_T_TRIM) {
+    if (is_addressed(t->kind)) {
         ata_address_write(disk, t->addressing, t->lba);
         disk->device.regs.count[0] = (uint8_t)t->left;
         if (t->addressing == ATA_LBA48) {
@@ -250,6 +261,13 @@ ata_transfer_advance(struct ata_disk *disk)
     case ATA_T_TRIM:
         ata_trim_advance(disk);
         break;
+    case ATA_T_ERASE:
+        ata_erase_advance(disk);
+        break;
+    case ATA_T_PAGE_DMA_IN:
+    case ATA_T_PAGE_DMA_OUT:
+        ata_page_dma(disk);
+        break;
     default:
         break;
     }
@@ -266,14 +284,14 @@ ata_transfer_retry(struct ata_disk *disk)
 
 /* --- data blocks ----------------------------------------------------------------------------- */
 
-static void
-offer_block(struct ata_disk *disk, uint32_t interrupt)
+void
+ata_transfer_offer(struct ata_disk *disk, uint32_t interrupt)
 {
     struct ata_transfer *t = &disk->transfer;
     uint32_t count = min_u32(t->block, t->chunk - t->taken);
 
     ide_device_data(&disk->device, disk->buffer + (size_t)t->taken * ATA_SECTOR, count * ATA_SECTOR,
-                    t->kind == ATA_T_PIO_IN, interrupt);
+                    t->kind == ATA_T_PIO_IN || t->kind == ATA_T_PAGE_IN, interrupt);
 }
 
 static void
@@ -283,7 +301,7 @@ host_read_block(struct ata_disk *disk)
 
     t->taken += min_u32(t->block, t->chunk - t->taken);
     if (t->taken < t->chunk) {
-        offer_block(disk, 1);
+        ata_transfer_offer(disk, 1);
     } else if (t->flags & ATA_TF_FAILED) {
         ata_transfer_fail(disk, ATA_UNC);
     } else if (t->left != 0) {
@@ -301,7 +319,7 @@ host_wrote_block(struct ata_disk *disk)
 
     t->taken += min_u32(t->block, t->chunk - t->taken);
     if (t->taken < t->chunk) {
-        offer_block(disk, 1);
+        ata_transfer_offer(disk, 1);
     } else {
         ata_transfer_advance(disk);
     }
@@ -319,26 +337,10 @@ ata_transfer_block_done(struct ide_device *device)
     case ATA_T_PIO_OUT:
         host_wrote_block(disk);
         break;
-    case ATA_T_PAGE_OUT:
-        if (disk->transfer.opcode == ATA_WRITE_BUFFER) {
-            memcpy(disk->sector_buffer, disk->page, ATA_SECTOR);
-        }
-        memset(&disk->transfer, 0, sizeof(disk->transfer));
-        ide_device_done(device, 0);
-        break;
     default:
-        memset(&disk->transfer, 0, sizeof(disk->transfer));
-        ide_device_idle(device, 0);
+        ata_page_block_done(disk);
         break;
     }
-}
-
-void
-ata_transfer_page(struct ata_disk *disk, uint8_t kind)
-{
-    disk->transfer.kind = kind;
-    ide_device_data(&disk->device, disk->page, ATA_SECTOR, kind == ATA_T_PAGE_IN,
-                    kind == ATA_T_PAGE_IN);
 }
 
 void
@@ -353,7 +355,7 @@ ata_transfer_start(struct ata_disk *disk)
     }
     begin_chunk(disk);
     if (t->kind == ATA_T_PIO_OUT) {
-        offer_block(disk, 0); /* the first block of a write is announced by DRQ alone */
+        ata_transfer_offer(disk, 0); /* the first block of a write is announced by DRQ alone */
     } else {
         ata_transfer_advance(disk);
     }
@@ -394,13 +396,13 @@ chunk_completed(struct ata_disk *disk)
     if (t->filled < t->chunk) {
         ata_transfer_advance(disk);
     } else if (t->kind == ATA_T_PIO_IN) {
-        offer_block(disk, 1);
+        ata_transfer_offer(disk, 1);
     } else if (t->left == 0) {
         data_complete(disk);
     } else {
         begin_chunk(disk);
         if (t->kind == ATA_T_PIO_OUT) {
-            offer_block(disk, 1);
+            ata_transfer_offer(disk, 1);
         } else {
             ata_transfer_advance(disk);
         }
@@ -442,6 +444,10 @@ request_done(struct ata_disk *disk)
         return;
     }
     t->lba += t->request;
+    if (t->kind == ATA_T_ERASE) {
+        ata_transfer_advance(disk);
+        return;
+    }
     t->left -= t->request;
     if (is_dma(t->kind)) {
         dma_completed(disk);
@@ -486,7 +492,7 @@ report_error(struct ata_disk *disk)
         if (good != 0) {
             t->chunk = good;
             t->flags |= ATA_TF_FAILED;
-            offer_block(disk, 1);
+            ata_transfer_offer(disk, 1);
             return;
         }
     }

@@ -54,6 +54,28 @@ note_blob(struct ide_state_blob *blobs, uint32_t count, uint32_t base,
     }
 }
 
+static uint32_t
+is_required(const struct ide_state_table *table, uint32_t tag)
+{
+    for (uint32_t i = 0; i < table->count; i++) {
+        if (table->fields[i].tag == tag) {
+            return (table->fields[i].flags & BP_FIELD_REQUIRED) != 0;
+        }
+    }
+    return 0;
+}
+
+static uint32_t
+count_required(const struct ide_state_table *table)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < table->count; i++) {
+        count += (table->fields[i].flags & BP_FIELD_REQUIRED) != 0;
+    }
+    return count;
+}
+
 int32_t
 ide_state_take(const struct ide_state_table *table, void *object, const void *data, uint64_t length,
                struct ide_state_blob *blobs, uint32_t count)
@@ -75,12 +97,12 @@ ide_state_take(const struct ide_state_table *table, void *object, const void *da
         }
         if (mine == 1) {
             (void)bp_state_take_record(table->fields, table->count, object, &record);
-            found++;
+            found += is_required(table, record.tag);
         } else {
             note_blob(blobs, count, table->base, &record);
         }
     }
-    return r < 0 ? r : found < table->count ? -EINVAL : 0;
+    return r < 0 ? r : found < count_required(table) ? -EINVAL : 0;
 }
 
 static int32_t

@@ -27,7 +27,7 @@ struct ide_state_blob {
 uint32_t ide_state_base(const struct ide_device *device);
 void ide_state_table_make(struct ide_state_table *table, const struct bp_state_field *fields,
                           uint32_t count, uint32_t base);
-/* One pass over the records: fields of one object go to `object`, every one of them must be there;
+/* One pass over the records: fields of one object go to `object`, the required ones must be there;
  * blobs: count records to look for. -EINVAL: malformed. */
 int32_t ide_state_take(const struct ide_state_table *table, void *object, const void *data,
                        uint64_t length, struct ide_state_blob *blobs, uint32_t count) BP_MUST_CHECK;
