@@ -187,8 +187,8 @@ next_merges(const struct bp_net_queue *queue)
 }
 
 int32_t
-bp_net_rx_copy(struct bp_net_queue *queue, const void *data, uint32_t length,
-               const struct bp_net_offload *offload)
+bp_net_rx_gather(struct bp_net_queue *queue, const struct bp_iovec *from, uint32_t from_count,
+                 uint32_t length, const struct bp_net_offload *offload)
 {
     struct iovec iov[BP_NET_MAX_IOV];
     uint64_t room, at = 0;
@@ -202,12 +202,24 @@ bp_net_rx_copy(struct bp_net_queue *queue, const void *data, uint32_t length,
         return count == 0 || more ? 0 : -EMSGSIZE;
     }
     for (i = 0; i < count && at < length; i++) {
-        uint64_t n = iov[i].iov_len < length - at ? iov[i].iov_len : length - at;
-        memcpy(iov[i].iov_base, (const uint8_t *)data + at, n);
-        at += n;
+        at += bp_net_iov_copy(from, from_count, at, iov[i].iov_base,
+                              iov[i].iov_len < length - at ? iov[i].iov_len : length - at);
     }
     bp_net_rx_filled(queue, length, offload);
     return 1;
+}
+
+int32_t
+bp_net_rx_copy(struct bp_net_queue *queue, const void *data, uint32_t length,
+               const struct bp_net_offload *offload)
+{
+    union {
+        const void *data;
+        void *base; /* only read: see bp_net_iov_copy() */
+    } from = {.data = data};
+    const struct bp_iovec iov = {from.base, length};
+
+    return bp_net_rx_gather(queue, &iov, 1, length, offload);
 }
 
 void

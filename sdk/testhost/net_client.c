@@ -375,3 +375,15 @@ th_wire_queue(struct th_wire *wire)
 {
     return wire->queue;
 }
+
+struct bp_instance *
+th_wire_backend(struct th_wire *wire)
+{
+    return wire->backend;
+}
+
+void
+th_wire_expect(struct th_wire *wire, uint32_t frames)
+{
+    wire->in_flight += frames;
+}

@@ -60,6 +60,10 @@ void bp_net_rx_filled(struct bp_net_queue *queue, uint32_t length,
  * too long for this queue and dropped. */
 int32_t bp_net_rx_copy(struct bp_net_queue *queue, const void *data, uint32_t length,
                        const struct bp_net_offload *offload);
+/* Likewise a frame in pieces. */
+int32_t bp_net_rx_gather(struct bp_net_queue *queue, const struct bp_iovec *from,
+                         uint32_t from_count, uint32_t length,
+                         const struct bp_net_offload *offload);
 /* Gives the client what is filled. Not inside post() or transmit(). */
 void bp_net_rx_deliver(struct bp_net_queue *queue);
 /* Calls writable() if somebody waits for it. Not inside transmit(). */
