@@ -57,6 +57,9 @@ static const struct bp_prop scsi_disk_props[] = {
      .help = "revolutions a minute, 1: does not rotate, 0: as the backend says"},
     {.name = "read_only", .type = BP_PROP_BOOL, .def = "false", .help = "write protected"},
     {.name = "discard", .type = BP_PROP_BOOL, .def = "true", .help = "offer UNMAP"},
+    {.name = "reservations",
+     .type = BP_PROP_PATH,
+     .help = "file of persistent reservations, for disks that several machines share"},
     {.name = "removable", .type = BP_PROP_BOOL, .def = "false", .help = "the medium is removable"},
     {.name = NULL},
 };
@@ -92,6 +95,7 @@ BP_PLUGIN_NOTE(.id = "scsi-disk", .version = PLUGIN_VERSION,
                .needs = {BP_NEED(BP_LOG_ID, struct bp_log_host),
                          BP_NEED(BP_CONFIG_ID, struct bp_config_host),
                          BP_NEED(BP_MEMORY_ID, struct bp_memory_host),
+                         BP_NEED(BP_CORE_ID, struct bp_core_host),
                          {BP_LOOP_ID, offsetof(struct bp_loop_host, is_current), 0}});
 
 BP_EXPORT const struct bp_plugin backplane_plugin_v1 = {

@@ -158,8 +158,10 @@ struct vscsi {
     struct bp_virtio *virtio;
     uint32_t queue_count; /* of requests */
     uint32_t cmd_per_lun;
-    uint32_t max_sectors; /* 0: what the units take */
-    uint32_t seg_max;     /* 0: what queue and units take */
+    uint32_t max_sectors;      /* 0: what the units take */
+    uint32_t seg_max;          /* 0: what queue and units take */
+    uint32_t initiator_length; /* 0: it has no name */
+    uint8_t initiator[64];     /* TransportID */
     uint32_t realized;
     _Atomic(uint32_t) sense_size;
     _Atomic(uint32_t) cdb_size;

@@ -4,6 +4,7 @@
 #include "vscsi.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define SECTOR          512u
 #define MAX_SECTORS     0xffffu
@@ -49,6 +50,10 @@ const struct bp_prop vscsi_props[] = {
      .min = 1,
      .max = BP_SCSI_MAX_DEPTH,
      .help = "commands that a unit takes at a time from each queue"},
+    {.name = "initiator",
+     .type = BP_PROP_STRING,
+     .max = 59,
+     .help = "name of the initiator port in reservations: an iSCSI name, or 16 hexadecimal digits"},
     {.name = "max_sectors",
      .type = BP_PROP_UINT,
      .max = UINT32_MAX,
@@ -115,6 +120,48 @@ make_places(struct vscsi *vscsi, const struct bp_node *options)
     return result;
 }
 
+/* --- the initiator port --------------------------------------------------------------------------
+ */
+
+/* The TransportID of a name (SPC-4 7.6.4.6, 7.6.4.8): of an iSCSI node, or a SAS address. */
+static int32_t
+read_initiator(struct vscsi *vscsi, const struct bp_node *options)
+{
+    const char *name = bp_option_str(&vscsi->host, options, "initiator", NULL);
+    uint32_t length = name != NULL ? (uint32_t)strlen(name) : 0;
+    uint8_t *id = vscsi->initiator;
+    uint64_t address;
+    char *end = NULL;
+
+    if (name == NULL) {
+        return 0;
+    }
+    address = strtoull(name, &end, 16);
+    if (length == 16 && *end == 0) {
+        id[0] = 0x06;
+        for (uint32_t i = 0; i < 8; i++) {
+            id[4 + i] = (uint8_t)(address >> (56 - 8 * i));
+        }
+        vscsi->initiator_length = 24;
+        return 0;
+    }
+    if ((strncmp(name, "iqn.", 4) != 0 && strncmp(name, "eui.", 4) != 0 &&
+         strncmp(name, "naa.", 4) != 0) ||
+        length >= sizeof(vscsi->initiator) - 4) {
+        return bp_fail(&vscsi->host, -EINVAL, bp_option(&vscsi->host, options, "initiator"),
+                       "initiator is an iSCSI name (iqn.2026-11.org.example:node1) of at most 59 "
+                       "characters, or 16 hexadecimal digits, not '%s'",
+                       name);
+    }
+    id[0] = 0x05;
+    memcpy(id + 4, name, length);
+    length = (length + 4) & ~3u; /* with at least one zero at its end */
+    length = length < 20 ? 20 : length;
+    id[3] = (uint8_t)length;
+    vscsi->initiator_length = 4 + length;
+    return 0;
+}
+
 int32_t
 vscsi_options_read(struct vscsi *vscsi, const struct bp_node *options)
 {
@@ -126,6 +173,9 @@ vscsi_options_read(struct vscsi *vscsi, const struct bp_node *options)
     vscsi->cmd_per_lun = depth < 1 || depth > BP_SCSI_MAX_DEPTH ? 32 : (uint32_t)depth;
     vscsi->max_sectors = (uint32_t)bp_option_u64(host, options, "max_sectors", 0);
     vscsi->seg_max = (uint32_t)bp_option_u64(host, options, "seg_max", 0);
+    if (read_initiator(vscsi, options) != 0) {
+        return -EINVAL;
+    }
     return make_places(vscsi, options);
 }
 

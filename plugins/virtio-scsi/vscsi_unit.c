@@ -60,6 +60,8 @@ open_paths(struct vscsi_unit *unit)
             .client = &client,
             .opaque = path,
             .initiator = INITIATOR,
+            .transport_id = vscsi->initiator,
+            .transport_id_length = vscsi->initiator_length,
         };
         int32_t result = unit->ops->queue_open(unit->self, &args, &path->backend);
 

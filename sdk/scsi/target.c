@@ -11,17 +11,19 @@
 /* --- commands ----------------------------------------------------------------------------------
  */
 
-void
-target_end(struct bp_scsi_target_slot *slot)
+/* Where others share the unit, a change of reservations excludes all else. */
+static uint32_t
+is_ordered(const struct bp_scsi_target_slot *slot)
+{
+    return slot->request.attribute == BP_SCSI_ORDERED ||
+           (slot->queue->target->gate != NULL && slot->request.cdb[0] == 0x5f);
+}
+
+static void
+put_ended(struct bp_scsi_target_slot *slot)
 {
     struct bp_scsi_target_queue *queue = slot->queue;
-    struct bp_scsi_target *target = queue->target;
 
-    if (slot->state == SLOT_ACTIVE) {
-        target->active--;
-        target->ordered -= slot->request.attribute == BP_SCSI_ORDERED;
-    }
-    slot->state = SLOT_ENDED;
     slot->next = NULL;
     if (queue->ended_last != NULL) {
         queue->ended_last->next = slot;
@@ -30,6 +32,40 @@ target_end(struct bp_scsi_target_slot *slot)
     }
     queue->ended_last = slot;
     target_kick(queue);
+}
+
+/* The last command that PREEMPT AND ABORT has ended: it ends, too. */
+static void
+end_preempting(struct bp_scsi_target *target)
+{
+    while (target->preempted == 0 && target->preempting != NULL) {
+        struct bp_scsi_target_slot *slot = target->preempting;
+
+        target->preempting = slot->next;
+        put_ended(slot);
+    }
+}
+
+void
+target_end(struct bp_scsi_target_slot *slot)
+{
+    struct bp_scsi_target *target = slot->queue->target;
+
+    if (slot->state == SLOT_ACTIVE) {
+        target->active--;
+        target->ordered -= is_ordered(slot);
+    }
+    target->preempted -= slot->preempted;
+    slot->preempted = 0;
+    slot->state = SLOT_ENDED;
+    if (target->preempted != 0 && slot->request.cdb[0] == 0x5f) {
+        slot->next = target->preempting;
+        target->preempting = slot;
+    } else {
+        put_ended(slot);
+    }
+    end_preempting(target);
+    target_gate_idle(target);
 }
 
 /* Gives the task its buffers, until it waits or has ended. */
@@ -64,7 +100,12 @@ target_start(struct bp_scsi_target_slot *slot)
 
     slot->state = SLOT_ACTIVE;
     target->active++;
-    target->ordered += slot->request.attribute == BP_SCSI_ORDERED;
+    target->ordered += is_ordered(slot);
+    if (target_gate_failed(target)) {
+        slot->result = -EIO;
+        target_end(slot);
+        return;
+    }
     bp_scsi_task_init(task, &slot->queue->nexus->nexus, slot->request.cdb,
                       slot->request.cdb_length);
     task->page = target->page; /* windows follow right here */
@@ -75,13 +116,14 @@ target_start(struct bp_scsi_target_slot *slot)
 
 /* ORDERED: after all older ones, before all younger ones. HEAD OF QUEUE: at once (SAM-5 8.7). */
 static uint32_t
-must_wait(const struct bp_scsi_target *target, const struct bp_scsi_target_slot *slot)
+must_wait(struct bp_scsi_target *target, const struct bp_scsi_target_slot *slot)
 {
-    if (slot->request.attribute == BP_SCSI_HEAD_OF_QUEUE) {
-        return 0;
+    uint32_t head = slot->request.attribute == BP_SCSI_HEAD_OF_QUEUE && target->gate == NULL;
+
+    if (!head && (target->ordered != 0 || (is_ordered(slot) && target->active != 0))) {
+        return 1;
     }
-    return target->ordered != 0 ||
-           (slot->request.attribute == BP_SCSI_ORDERED && target->active != 0);
+    return !target_gate_admits(target);
 }
 
 void
@@ -129,6 +171,7 @@ take(struct bp_scsi_target_queue *queue, const struct bp_scsi_request *request)
     slot->request = *request;
     slot->result = 0;
     slot->waiters = 0;
+    slot->preempted = 0;
     slot->task.status = 0;
     slot->task.moved = 0;
     slot->task.sense_length = 0;
@@ -310,13 +353,17 @@ target_kick(struct bp_scsi_target_queue *queue)
 /* --- the unit's port ---------------------------------------------------------------------------
  */
 
+void
+target_enter(struct bp_scsi_target *target)
+{
+    pthread_mutex_lock(&target->lock);
+    target->completing = 1;
+}
+
 static void
 port_enter(void *opaque)
 {
-    struct bp_scsi_target *target = opaque;
-
-    pthread_mutex_lock(&target->lock);
-    target->completing = 1;
+    target_enter(opaque);
 }
 
 static uint32_t
@@ -355,10 +402,9 @@ kick_all(struct bp_scsi_target *target)
     }
 }
 
-static void
-port_leave(void *opaque)
+void
+target_leave(struct bp_scsi_target *target)
 {
-    struct bp_scsi_target *target = opaque;
     struct bp_scsi_target_queue *queue;
 
     target_unblock(target);
@@ -374,9 +420,33 @@ port_leave(void *opaque)
 }
 
 static void
-port_wake(void *opaque, struct bp_scsi_task *task)
+port_leave(void *opaque)
+{
+    target_leave(opaque);
+}
+
+void
+target_wake(struct bp_scsi_target *target, struct bp_scsi_task *task)
 {
     run((struct bp_scsi_target_slot *)(void *)task, task->state);
+}
+
+static void
+port_wake(void *opaque, struct bp_scsi_task *task)
+{
+    target_wake(opaque, task);
+}
+
+static void
+port_reserve(void *opaque, struct bp_scsi_task *task)
+{
+    target_gate_change(opaque, task);
+}
+
+static void
+port_preempted(void *opaque, struct bp_scsi_nexus *nexus)
+{
+    target_preempt(opaque, nexus);
 }
 
 static void
@@ -399,6 +469,16 @@ static const struct bp_scsi_port port = {
     .leave = port_leave,
     .wake = port_wake,
     .attention = port_attention,
+    .preempted = port_preempted,
+};
+
+static const struct bp_scsi_port shared_port = {
+    .enter = port_enter,
+    .leave = port_leave,
+    .wake = port_wake,
+    .attention = port_attention,
+    .reserve = port_reserve,
+    .preempted = port_preempted,
 };
 
 /* --- the target --------------------------------------------------------------------------------
@@ -433,8 +513,10 @@ int32_t
 bp_scsi_target_init(struct bp_scsi_target *target, const struct bp_scsi_identity *identity)
 {
     const struct bp_services *services = &target->services;
-    struct bp_scsi_unit_args args = {
-        .services = services, .identity = *identity, .port = &port, .opaque = target};
+    struct bp_scsi_unit_args args = {.services = services,
+                                     .identity = *identity,
+                                     .port = identity->shared ? &shared_port : &port,
+                                     .opaque = target};
     void *arena = NULL;
     int32_t r =
         services->memory->arena_alloc(services->instance, 0, BP_SCSI_ARENA_BYTES, 4096, &arena);
@@ -461,6 +543,7 @@ bp_scsi_target_done(struct bp_scsi_target *target)
         target->closed = queue->next;
         target_free_queue(queue);
     }
+    target_gate_close(target);
     if (target->page != NULL) {
         pthread_cond_destroy(&target->idle);
         pthread_mutex_destroy(&target->lock);

@@ -25,9 +25,10 @@ struct bp_scsi_target_slot {
     struct bp_scsi_target_slot *next;
     struct bp_scsi_target_queue *queue;
     struct bp_scsi_request request;
-    uint32_t state;   /* SLOT_... */
-    int32_t result;   /* of the completion */
-    uint64_t waiters; /* bit n: the function with this bit waits for it */
+    uint32_t state;     /* SLOT_... */
+    int32_t result;     /* of the completion */
+    uint64_t waiters;   /* bit n: the function with this bit waits for it */
+    uint32_t preempted; /* PREEMPT AND ABORT waits for it */
 };
 
 /* A function that waits for commands to end. */
@@ -76,6 +77,14 @@ void target_kick(struct bp_scsi_target_queue *queue);
 /* The command was delivered: functions that waited for it. */
 void target_function_progress(struct bp_scsi_target_slot *slot);
 
+/* The port's enter and leave: around what happens on a loop. */
+void target_enter(struct bp_scsi_target *target);
+void target_leave(struct bp_scsi_target *target);
+/* The task is not BP_SCSI_WAIT any more. */
+void target_wake(struct bp_scsi_target *target, struct bp_scsi_task *task);
+
+/* Ends the commands of an initiator that was preempted; the one that did it ends after them. */
+void target_preempt(struct bp_scsi_target *target, struct bp_scsi_nexus *nexus);
 /* Aborts every command of every queue. */
 void target_abort_all(struct bp_scsi_target *target);
 /* On the queue's loop, with the lock, which it lets go of meanwhile. */
@@ -90,3 +99,31 @@ void target_free_queue(struct bp_scsi_target_queue *queue);
 
 /* bp_scsi_ops.manage */
 int32_t target_manage(void *self, void *queue, const struct bp_scsi_management *management);
+
+/* --- target_gate.c: a unit that several machines share. All of it does nothing for others. -------
+ */
+
+/* Takes up the file of reservations. [control] errors of core.open, -EUCLEAN, ... explained. */
+int32_t target_gate_open(struct bp_scsi_target *target, const char *path) BP_MUST_CHECK;
+void target_gate_close(struct bp_scsi_target *target);
+/* An initiator comes: its name is its own. -EINVAL: it has none. -EBUSY. Logged. [control] */
+int32_t target_gate_enlist(struct bp_scsi_target *target,
+                           const struct bp_scsi_nexus *nexus) BP_MUST_CHECK;
+void target_gate_discharge(struct bp_scsi_target *target, const struct bp_scsi_nexus *nexus);
+/* With the lock: whether a command may start now; else target_unblock() will be called. */
+uint32_t target_gate_admits(struct bp_scsi_target *target) BP_MUST_CHECK;
+/* With the lock: a command has ended. */
+void target_gate_idle(struct bp_scsi_target *target);
+/* With the lock: nobody knows the reservations. */
+uint32_t target_gate_failed(const struct bp_scsi_target *target);
+/* With the lock: carries out PERSISTENT RESERVE OUT, the only active command. */
+void target_gate_change(struct bp_scsi_target *target, struct bp_scsi_task *task);
+/* With the lock. Returns 1 if the command is one of that kind and ends by itself. */
+uint32_t target_gate_abort(struct bp_scsi_target_slot *slot) BP_MUST_CHECK;
+/* With the lock: takes up what the thread has done. */
+void target_gate_poll(struct bp_scsi_target *target);
+/* With the lock, again and again while the target is drained: ends what has waited for another
+ * machine for a second. */
+void target_gate_hurry(struct bp_scsi_target *target);
+/* Without the lock: until it may have done something. */
+void target_gate_wait(struct bp_scsi_target *target);

@@ -39,6 +39,8 @@ abort_slot(struct bp_scsi_target_slot *slot)
     if (slot->state == SLOT_BLOCKED) {
         target_unlink_blocked(slot);
         target_end(slot);
+    } else if (target_gate_abort(slot)) {
+        return;
     } else if (bp_scsi_abort(&slot->task) == BP_SCSI_DONE) {
         target_end(slot);
     }
@@ -50,6 +52,34 @@ target_abort_all(struct bp_scsi_target *target)
     for (struct bp_scsi_target_queue *queue = target->queues; queue != NULL; queue = queue->next) {
         for (uint32_t i = 0; i < queue->slot_count; i++) {
             abort_slot(&queue->slots[i]);
+        }
+    }
+}
+
+/* SAM-5 5.6: TASK ABORTED, as the control mode page says (TAS). */
+static void
+preempt_slot(struct bp_scsi_target_slot *slot)
+{
+    slot->preempted = 1;
+    slot->queue->target->preempted++;
+    if (slot->state == SLOT_BLOCKED) {
+        target_unlink_blocked(slot);
+        slot->task.status = BP_SCSI_TASK_ABORTED;
+        slot->task.direction = 0;
+        target_end(slot);
+    } else if (bp_scsi_abort(&slot->task) == BP_SCSI_DONE) {
+        target_end(slot);
+    }
+}
+
+void
+target_preempt(struct bp_scsi_target *target, struct bp_scsi_nexus *nexus)
+{
+    for (struct bp_scsi_target_queue *queue = target->queues; queue != NULL; queue = queue->next) {
+        for (uint32_t i = 0; i < queue->slot_count && &queue->nexus->nexus == nexus; i++) {
+            if (is_running(&queue->slots[i]) && !queue->slots[i].preempted) {
+                preempt_slot(&queue->slots[i]);
+            }
         }
     }
 }

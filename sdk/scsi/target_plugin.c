@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What every plugin whose instances are targets does alike: creation, life, state. */
-#include <backplane/sdk/scsi_target.h>
+#include "target.h"
+
 #include <backplane/sdk/state.h>
 
 #include <stdlib.h>
@@ -125,12 +126,15 @@ bp_scsi_target_create(const struct bp_create *args, struct bp_scsi_identity *ide
                       bp_scsi_target_options *read_options, void **self)
 {
     struct bp_scsi_target *target = calloc(1, sizeof(*target));
+    const char *shared;
     int32_t r = 0;
 
     if (target == NULL) {
         return -ENOMEM;
     }
     bp_services_init(&target->services, args->host, args->instance);
+    shared = bp_option_str(&target->services, args->config, "reservations", NULL);
+    identity->shared = shared != NULL;
     if (read_options != NULL) {
         r = read_options(&target->services, args->config, identity);
     }
@@ -139,6 +143,9 @@ bp_scsi_target_create(const struct bp_create *args, struct bp_scsi_identity *ide
     }
     if (r == 0) {
         r = bp_scsi_target_init(target, identity);
+    }
+    if (r == 0 && shared != NULL) {
+        r = target_gate_open(target, shared);
     }
     if (r != 0) {
         bp_scsi_target_destroy(target);

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static struct bp_scsi_target_nexus *
 find_nexus(struct bp_scsi_target *target, const struct bp_scsi_queue_args *args)
@@ -26,6 +27,11 @@ find_nexus(struct bp_scsi_target *target, const struct bp_scsi_queue_args *args)
     if (args->transport_id != NULL) {
         memcpy(nexus->nexus.transport_id, args->transport_id, args->transport_id_length);
     }
+    if (target_gate_enlist(target, &nexus->nexus) != 0) {
+        bp_scsi_nexus_done(&nexus->nexus);
+        free(nexus);
+        return NULL;
+    }
     bp_scsi_nexus_attention(&nexus->nexus, 0x2901); /* power on */
     nexus->users = 1;
     nexus->next = target->nexuses;
@@ -45,6 +51,7 @@ put_nexus(struct bp_scsi_target *target, struct bp_scsi_target_nexus *nexus)
         at = &(*at)->next;
     }
     *at = nexus->next;
+    target_gate_discharge(target, &nexus->nexus);
     bp_scsi_nexus_done(&nexus->nexus);
     free(nexus);
 }
@@ -134,7 +141,7 @@ target_queue_open(void *self, const struct bp_scsi_queue_args *given, void **ret
             bp_scsi_unit_queue_close(&target->unit, queue->block_queue);
         }
         target_free_queue(queue);
-        return -ENOMEM;
+        return target->gate != NULL ? -EBUSY : -ENOMEM;
     }
     *ret_queue = queue;
     return 0;
@@ -154,7 +161,23 @@ drain_here(struct bp_scsi_target *target, struct bp_scsi_target_queue *queue)
             pthread_mutex_lock(&target->lock);
         }
     }
+    target_gate_poll(target);
+    target_unblock(target);
     target_deliver(queue);
+    pthread_mutex_unlock(&target->lock);
+    target_gate_wait(target);
+    pthread_mutex_lock(&target->lock);
+}
+
+/* With the lock: what others do; a thread that waits for another machine is told to give up. */
+static void
+drain_there(struct bp_scsi_target *target)
+{
+    struct timespec until;
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec++;
+    (void)pthread_cond_timedwait(&target->idle, &target->lock, &until);
 }
 
 static uint32_t
@@ -179,10 +202,11 @@ target_drain(void *self, void *opaque)
 
     pthread_mutex_lock(&target->lock);
     while (is_busy(queue)) {
+        target_gate_hurry(target);
         if (here) {
             drain_here(target, queue);
         } else {
-            pthread_cond_wait(&target->idle, &target->lock);
+            drain_there(target);
         }
     }
     pthread_mutex_unlock(&target->lock);

@@ -19,6 +19,7 @@ extern "C" {
 struct bp_scsi_target_queue;
 struct bp_scsi_target_slot;
 struct bp_scsi_target_nexus;
+struct target_gate;
 
 /* In the plugin's memory, zeroed; all of it the target's but what bp_scsi_target_init() sets. */
 struct bp_scsi_target {
@@ -35,7 +36,10 @@ struct bp_scsi_target {
     uint32_t active;     /* started, not ended */
     uint32_t ordered;    /* one of them is ORDERED */
     uint32_t completing; /* the lock is held by a completion of the backend */
-    uint32_t attached;   /* the control thread's: a backend is there */
+    uint32_t preempted;  /* commands that PREEMPT AND ABORT has ended and that are still active */
+    struct bp_scsi_target_slot *preempting; /* commands that have done so, ended but for that */
+    struct target_gate *gate;               /* of a unit that is shared, or NULL */
+    uint32_t attached;                      /* the control thread's: a backend is there */
 };
 
 /* The unit's arena gets id 0. [control] errors of arena_alloc, -ENOMEM; explained. */
