@@ -45,6 +45,19 @@ lengthen_file(struct image *image, uint64_t clusters)
     image->limit = image->file_size >> image->cluster_bits;
 }
 
+/* From now on the header refers to a table's new place. If it cannot be written, nobody knows which
+ * of the two the file has, and the image must not change any more. */
+static int32_t
+refer_to(struct image *image, uint32_t at, const uint8_t *field, uint32_t length)
+{
+    int32_t result = sync_header(image, at, field, length);
+
+    if (result != 0) {
+        (void)image_broken(image, "its header cannot be written", at);
+    }
+    return result;
+}
+
 static int32_t
 move_reftable(struct image *image, uint64_t clusters)
 {
@@ -86,7 +99,7 @@ move_reftable(struct image *image, uint64_t clusters)
     image->header.reftable_offset = cluster << image->cluster_bits;
     image->header.reftable_clusters = (uint32_t)clusters;
     free(old);
-    result = sync_header(image, HEADER_AT_REFTABLE, field, sizeof(field));
+    result = refer_to(image, HEADER_AT_REFTABLE, field, sizeof(field));
     return result == 0 ? sync_lower(image, before, i) : result;
 }
 
@@ -150,7 +163,7 @@ move_l1(struct image *image, uint64_t entries)
     image->l1 = table;
     image->l1_size = (uint32_t)entries;
     image->header.l1_offset = cluster << image->cluster_bits;
-    result = sync_header(image, HEADER_AT_L1_SIZE, field, sizeof(field));
+    result = refer_to(image, HEADER_AT_L1_SIZE, field, sizeof(field));
     return result == 0 ? sync_lower(image, before, count) : result;
 }
 

@@ -14,6 +14,8 @@
 #define EXT_END   0u
 #define EXT_NAMES 0x6803f857u
 
+#define NAME_BYTES 48u /* of an entry: kind, bit, text */
+
 struct parser {
     struct header *header;
     const uint8_t *data;
@@ -77,6 +79,49 @@ parse_backing(const struct parser *parser)
     return 0;
 }
 
+/* The header extension of a type. Returns its data, or NULL. */
+static const uint8_t *
+find_extension(const struct parser *parser, uint64_t start, uint32_t type, uint32_t *ret_length)
+{
+    uint64_t at = start;
+
+    while (at <= parser->length && parser->length - at >= 8) {
+        uint32_t found = get32(parser->data + at), length = get32(parser->data + at + 4);
+
+        at += 8;
+        if (found == EXT_END || length > parser->length - at) {
+            break;
+        }
+        if (found == type) {
+            *ret_length = length;
+            return parser->data + at;
+        }
+        at += ((uint64_t)length + 7) & ~UINT64_C(7);
+    }
+    return NULL;
+}
+
+/* An image may bring the names of its features along, for programs that are older than these. */
+static int32_t
+refuse_features(const struct parser *parser, uint32_t header_length, uint64_t unknown)
+{
+    uint32_t length = 0, i, bit = 0;
+    const uint8_t *names = find_extension(parser, header_length, EXT_NAMES, &length);
+    char text[NAME_BYTES] = "it gives no name";
+
+    while ((unknown >> bit & 1) == 0) {
+        bit++;
+    }
+    for (i = 0; names != NULL && length - i >= NAME_BYTES; i += NAME_BYTES) {
+        if (names[i] == 0 && names[i + 1] == bit) {
+            memcpy(text, names + i + 2, NAME_BYTES - 2);
+            text[NAME_BYTES - 2] = '\0';
+        }
+    }
+    return fail(parser, -EOPNOTSUPP, "it needs a feature that is not known: bit %u (%s)", bit,
+                text);
+}
+
 static int32_t
 parse_features(const struct parser *parser)
 {
@@ -104,8 +149,7 @@ parse_features(const struct parser *parser)
         return fail(parser, -EOPNOTSUPP, "it has extended L2 entries (extended_l2): not supported");
     }
     if (header->incompatible >> 5 != 0) {
-        return fail(parser, -EOPNOTSUPP, "it needs features that are not known (0x%" PRIx64 ")",
-                    header->incompatible);
+        return refuse_features(parser, header_length, header->incompatible >> 5 << 5);
     }
     if (header->compression > COMPRESSION_ZSTD) {
         return fail(parser, -EOPNOTSUPP, "it is compressed by an unknown method (%u)",

@@ -6,15 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEAST_TABLES   8u
-#define MOST_TABLES    4096u
-#define DEFAULT_CACHE  (32u << 20)
-#define BUFFERS_BYTES  (8u << 20)
-#define EMPTY_BLOCKS   1024u
-#define SNAPSHOT_BYTES 40u
+#define LEAST_TABLES  8u
+#define MOST_TABLES   4096u
+#define DEFAULT_CACHE (32u << 20)
+#define BUFFERS_BYTES (8u << 20)
+#define EMPTY_BLOCKS  1024u
 
-static int32_t
-refuse(struct image *image, int32_t code, const char *why)
+int32_t
+image_refuse(struct image *image, int32_t code, const char *why)
 {
     return bp_fail(&image->services, code, NULL, "cannot use the image: %s", why);
 }
@@ -30,7 +29,8 @@ read_table(struct image *image, uint64_t offset, uint64_t entries, uint64_t **re
 
     if (result != 0) {
         free(table);
-        return refuse(image, result, result == -ENOMEM ? "no memory" : "a table cannot be read");
+        return image_refuse(image, result,
+                            result == -ENOMEM ? "no memory" : "a table cannot be read");
     }
     for (i = 0; i < entries; i++) {
         table[i] = be64toh(table[i]);
@@ -49,11 +49,11 @@ read_header(struct image *image)
     int32_t result = sync_read(image, 0, data, length);
 
     if (result != 0) {
-        return refuse(image, result, "its header cannot be read");
+        return image_refuse(image, result, "its header cannot be read");
     }
     result = header_parse(&image->header, data, length, image->file_size, why, sizeof(why));
     if (result != 0) {
-        return refuse(image, result, why);
+        return image_refuse(image, result, why);
     }
     image->cluster_bits = image->header.cluster_bits;
     image->cluster_size = UINT64_C(1) << image->cluster_bits;
@@ -61,74 +61,6 @@ read_header(struct image *image)
     image->count_bits = image->cluster_bits + 3 - image->header.refcount_order;
     image->size = (image->header.size + BP_BLOCK_SECTOR - 1) & ~(uint64_t)(BP_BLOCK_SECTOR - 1);
     image->l1_size = image->header.l1_size;
-    return 0;
-}
-
-struct snapshot {
-    uint64_t l1_offset, size;
-    uint32_t l1_size;
-};
-
-/* Reads the entry at *offset; moves on. Returns 1 if it is the one wanted, by id or name. */
-static int32_t
-read_snapshot(struct image *image, uint64_t *offset, const char *wanted, struct snapshot *snapshot)
-{
-    uint8_t fixed[SNAPSHOT_BYTES], extra[16] = {0};
-    char text[2][256] = {"", ""};
-    uint32_t sizes[2], extra_size, i;
-    uint64_t at = *offset + SNAPSHOT_BYTES;
-    int32_t result = sync_read(image, *offset, fixed, sizeof(fixed));
-
-    extra_size = get32(fixed + 36);
-    if (result != 0 || extra_size > 65536 || *offset > image->file_size) {
-        return refuse(image, -EINVAL, "its snapshot table is damaged");
-    }
-    result = sync_read(image, at, extra, extra_size < 16 ? extra_size : 16);
-    at += extra_size;
-    for (i = 0; i < 2 && result == 0; i++) {
-        sizes[i] = get16(fixed + 12 + (uint64_t)i * 2);
-        result = sync_read(image, at, text[i], sizes[i] < 255 ? sizes[i] : 255);
-        at += sizes[i];
-    }
-    if (result != 0) {
-        return refuse(image, result, "its snapshot table cannot be read");
-    }
-    *offset = (at + 7) & ~UINT64_C(7);
-    snapshot->l1_offset = get64(fixed);
-    snapshot->l1_size = get32(fixed + 8);
-    snapshot->size = extra_size >= 16 ? get64(extra + 8) : image->header.size;
-    return strcmp(text[0], wanted) == 0 || strcmp(text[1], wanted) == 0;
-}
-
-static int32_t
-use_snapshot(struct image *image, const char *wanted)
-{
-    uint64_t offset = image->header.snapshots_offset;
-    struct snapshot snapshot = {0, 0, 0};
-    int32_t found = 0;
-    uint32_t i;
-
-    for (i = 0; i < image->header.snapshots && found == 0; i++) {
-        found = read_snapshot(image, &offset, wanted, &snapshot);
-    }
-    if (found < 0) {
-        return found;
-    }
-    if (found == 0) {
-        return bp_fail(&image->services, -ENOENT,
-                       bp_option(&image->services, image->options, "snapshot"),
-                       "the image has no snapshot \"%s\" (of %u)", wanted, image->header.snapshots);
-    }
-    if (snapshot.l1_size > L1_MAX_BYTES / 8 || snapshot.size > UINT64_C(1) << 60 ||
-        header_l1_needed(snapshot.size, image->cluster_bits) > snapshot.l1_size ||
-        snapshot.l1_offset > image->file_size ||
-        (uint64_t)snapshot.l1_size * 8 > image->file_size - snapshot.l1_offset) {
-        return refuse(image, -EINVAL, "the snapshot is damaged");
-    }
-    image->readonly = 1;
-    image->header.l1_offset = snapshot.l1_offset;
-    image->l1_size = snapshot.l1_size;
-    image->size = (snapshot.size + BP_BLOCK_SECTOR - 1) & ~(uint64_t)(BP_BLOCK_SECTOR - 1);
     return 0;
 }
 
@@ -227,10 +159,20 @@ static int32_t
 open_for_writing(struct image *image)
 {
     uint8_t none[8] = {0};
+    const char *damage = "its reference counts are";
     int32_t result = find_end(image);
 
+    if (result == 0) {
+        result = layout_check(image, &damage);
+    }
+    if (result == -ENOMEM) {
+        return image_refuse(image, result, "no memory");
+    }
     if (result != 0) {
-        bp_warn(&image->services, "the image's reference counts are damaged: opening it read-only");
+        bp_warn(&image->services,
+                "the image is damaged (%s): opening it read-only; `qemu-img check -r all` may "
+                "repair it",
+                damage);
         image->readonly = 1;
         return 0;
     }
@@ -240,7 +182,7 @@ open_for_writing(struct image *image)
         result = sync_header(image, HEADER_AT_AUTOCLEAR, none, sizeof(none));
         image->header.autoclear = 0;
     }
-    return result == 0 ? 0 : refuse(image, result, "it cannot be prepared for writing");
+    return result == 0 ? 0 : image_refuse(image, result, "it cannot be prepared for writing");
 }
 
 /* --- memory ------------------------------------------------------------------------------------
@@ -298,10 +240,10 @@ make_memory(struct image *image)
     }
     return result == 0
                ? 0
-               : refuse(image, result,
-                        result == -EOPNOTSUPP ? "it is compressed by zstd, which this build "
-                                                "cannot read"
-                                              : "no memory");
+               : image_refuse(image, result,
+                              result == -EOPNOTSUPP ? "it is compressed by zstd, which this build "
+                                                      "cannot read"
+                                                    : "no memory");
 }
 
 static void
@@ -328,7 +270,7 @@ read_all(struct image *image, uint32_t file_is_readonly)
         result = check_backing(image);
     }
     if (result == 0 && snapshot != NULL) {
-        result = use_snapshot(image, snapshot);
+        result = snapshot_use(image, snapshot);
     }
     if (result != 0) {
         return result;
@@ -353,7 +295,7 @@ image_open(struct image *image)
     int32_t result = image->stack.below[SLOT_FILE]->info(image->stack.below_self[SLOT_FILE], &info);
 
     if (result != 0) {
-        return refuse(image, result, "there is nothing in the file below");
+        return image_refuse(image, result, "there is nothing in the file below");
     }
     make_lists(image);
     image->file_size = info.capacity;
@@ -361,7 +303,7 @@ image_open(struct image *image)
     image->stack.slots = image->stack.below[SLOT_BACKING] != NULL ? 2 : 1;
     result = sync_begin(image);
     if (result != 0) {
-        return refuse(image, result, "the file below cannot be read");
+        return image_refuse(image, result, "the file below cannot be read");
     }
     result = read_all(image, info.flags & BP_BLOCK_READONLY);
     sync_end(image);
@@ -461,6 +403,8 @@ image_free(struct image *image)
     cache_done(&image->refs);
     free(image->l1);
     free(image->reftable);
+    free(image->layout);
     image->l1 = NULL;
     image->reftable = NULL;
+    image->layout = NULL;
 }

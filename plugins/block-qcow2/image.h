@@ -124,6 +124,8 @@ struct image {
     uint64_t file_size;    /* what the file below offers, bytes */
     uint64_t most;         /* bytes in one request below */
 
+    uint64_t *layout; /* layout.c: clusters of tables when the image was opened, ascending */
+    uint64_t layout_count;
     uint64_t *l1;
     uint32_t l1_size;
     uint64_t l1_dirty_from, l1_dirty_to; /* entries */
@@ -193,8 +195,24 @@ int32_t sync_lower(struct image *image, uint64_t cluster, uint64_t count) BP_MUS
 int32_t image_open(struct image *image) BP_MUST_CHECK;
 void image_close(struct image *image);
 void image_free(struct image *image);
+/* Explains why the image cannot be used; returns code. */
+int32_t image_refuse(struct image *image, int32_t code, const char *why);
 /* A checkpoint, through a queue of our own. */
 int32_t image_flush(struct image *image) BP_MUST_CHECK;
+/* layout.c. Finds out where the tables lie. *ret_damage, for -EINVAL: what is wrong. */
+int32_t layout_check(struct image *image, const char **ret_damage) BP_MUST_CHECK;
+/* Whether one of these clusters was a table's when the image was opened. */
+uint32_t layout_has(const struct image *image, uint64_t cluster, uint64_t count);
+/* snapshot.c */
+struct snapshot {
+    uint64_t l1_offset, size;
+    uint32_t l1_size;
+};
+/* Reads the entry at *offset; moves on. Returns 1 if it is the one wanted, by id or name. */
+int32_t snapshot_read(struct image *image, uint64_t *offset, const char *wanted,
+                      struct snapshot *snapshot) BP_MUST_CHECK;
+/* Has the image show the disk of a snapshot, read-only. */
+int32_t snapshot_use(struct image *image, const char *wanted) BP_MUST_CHECK;
 /* grow.c. Makes the file and the refcount table large enough for a disk of this size. */
 int32_t image_make_room(struct image *image, uint64_t size) BP_MUST_CHECK;
 int32_t image_resize(struct image *image, uint64_t size) BP_MUST_CHECK;
@@ -265,6 +283,8 @@ uint32_t entry_kind(const struct image *image, uint64_t entry);
 /* Whether an entry's clusters are possible: 0, or -EIO and the image is broken. */
 int32_t entry_check(struct image *image, uint64_t entry) BP_MUST_CHECK;
 int32_t offset_check(struct image *image, uint64_t offset, uint64_t length) BP_MUST_CHECK;
+/* Likewise, whole clusters of data: no table's. */
+int32_t data_check(struct image *image, uint64_t offset, uint64_t length) BP_MUST_CHECK;
 /* Pins the L2 table of the guest's place, ready to be changed; NULL: the request waits and repeats
  * `step`, or *ret_error is set. */
 struct table *map_for_write(struct request *request, uint64_t place,

@@ -59,6 +59,18 @@ offset_check(struct image *image, uint64_t offset, uint64_t length)
 }
 
 int32_t
+data_check(struct image *image, uint64_t offset, uint64_t length)
+{
+    int32_t error = offset_check(image, offset, length);
+
+    if (error == 0 &&
+        layout_has(image, offset >> image->cluster_bits, length >> image->cluster_bits)) {
+        error = image_broken(image, "data lies in a table", offset);
+    }
+    return error;
+}
+
+int32_t
 entry_check(struct image *image, uint64_t entry)
 {
     uint64_t offset, length;
@@ -74,7 +86,7 @@ entry_check(struct image *image, uint64_t entry)
     if ((entry & OFFSET_MASK) == 0) {
         return 0;
     }
-    return offset_check(image, entry & OFFSET_MASK, image->cluster_size);
+    return data_check(image, entry & OFFSET_MASK, image->cluster_size);
 }
 
 static struct table *

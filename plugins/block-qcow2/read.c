@@ -236,7 +236,7 @@ read_mapped(struct request *request, const struct table *table, uint64_t place, 
     if (error == 0 && entry_kind(image, entry) == IS_DATA) {
         uint64_t within = place & (image->cluster_size - 1);
         uint64_t whole = (within + length + image->cluster_size - 1) & ~(image->cluster_size - 1);
-        error = offset_check(image, entry & OFFSET_MASK, whole);
+        error = data_check(image, entry & OFFSET_MASK, whole);
     }
     if (error != 0) {
         request_end(request, error, 0);

@@ -448,6 +448,39 @@ test_resize_grows_the_disk_and_its_tables(void **state)
         shell("qemu-io -f raw -c 'read -P 0x33 41942528 512' %s | grep -q failed", raw), 1);
 }
 
+static void
+test_a_resize_that_cannot_write_the_header_loses_nothing(void **state)
+{
+    const char *image = path_of("image"), *raw = path_of("raw");
+    uint8_t data[512];
+    uint32_t n;
+
+    for (n = 1; n < 5; n++) {
+        struct rig rig;
+        int32_t failed, again, wrote, found;
+
+        assert_int_equal(shell("qemu-img create -q -f qcow2 -o cluster_size=512 %s 1M", image), 0);
+        assert_int_equal(rig_open(&rig, image, "", NULL), 0);
+        memset(data, 0x33, sizeof(data));
+        assert_int_equal(th_queue_io(rig.queue, BP_BLOCK_WRITE, 0, 0, data, 512), 0);
+        assert_int_equal(th_queue_io(rig.queue, BP_BLOCK_FLUSH, 0, 0, NULL, 0), 0);
+        rig.file.fail_header = n;
+        failed = rig.ops->resize(th_self(rig.qcow2), 40 << 20);
+        rig.file.fail_header = 0;
+        assert_true(failed == -EIO || (n > 3 && failed == 0));
+        again = rig.ops->resize(th_self(rig.qcow2), 40 << 20);
+        wrote = th_queue_io(rig.queue, BP_BLOCK_WRITE, 0, 512 << 10, data, 512);
+        assert_true(again == 0 ? wrote == 0 : wrote == -EIO);
+        rig_close(&rig);
+        found = shell("qemu-img check -q %s >/dev/null 2>&1", image);
+        assert_true(found == 0 || found == 3); /* 3: lost clusters */
+        assert_int_equal(shell("qemu-img convert -O raw %s %s", image, raw), 0);
+        read_and_compare(image, "readonly = true;", NULL, raw);
+        assert_int_equal(shell("qemu-io -f raw -c 'read -P 0x33 0 512' %s | grep -q failed", raw),
+                         1);
+    }
+}
+
 /* --- SIGKILL -------------------------------------------------------------------------------------
  */
 
@@ -609,6 +642,7 @@ main(void)
         cmocka_unit_test(test_random_changes_over_backing_compressed_and_snapshots),
         cmocka_unit_test(test_requests_at_once_to_the_same_clusters_lose_nothing),
         cmocka_unit_test(test_resize_grows_the_disk_and_its_tables),
+        cmocka_unit_test(test_a_resize_that_cannot_write_the_header_loses_nothing),
         cmocka_unit_test(test_a_kill_at_any_moment_corrupts_nothing_and_loses_no_flush),
     };
     const char *where = getenv("BLOCK_QCOW2_TEST_DIR");

@@ -108,6 +108,10 @@ file_submit(void *self, void *opaque, const struct bp_block_request *requests, u
         completion->user = requests[i].user;
         completion->flags = 0;
         completion->status = bp_block_check(&requests[i], &info);
+        if (requests[i].op == BP_BLOCK_WRITE && requests[i].offset == 0 && disk->fail_header > 0 &&
+            --disk->fail_header == 0) {
+            completion->status = -EIO;
+        }
         if (completion->status == 0 && requests[i].op != BP_BLOCK_FLUSH) {
             completion->status = transfer(disk, &requests[i]);
         }

@@ -15,6 +15,7 @@ struct file_disk {
     struct image *image;
     int fd;
     uint32_t readonly;
+    uint32_t fail_header; /* the n-th write of the file's first sector fails */
     struct file_queue *closed;
 };
 

@@ -70,10 +70,10 @@ piece_done(struct bp_block_io *io, int32_t status, uint32_t flags)
     struct transfer *transfer =
         (struct transfer *)(void *)((uint8_t *)io - offsetof(struct transfer, io));
 
-    transfer->offset += transfer->piece;
-    transfer->data += transfer->piece;
     transfer->length -= transfer->piece;
     if (status == 0 && transfer->length > 0) {
+        transfer->offset += transfer->piece;
+        transfer->data += transfer->piece;
         send_piece(transfer);
     } else {
         transfer->done(transfer, status);

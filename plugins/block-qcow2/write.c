@@ -250,8 +250,8 @@ write_in_place(struct request *request, struct table *table, uint64_t length)
         length = image->cluster_size - within;
     }
     length = own_run(image, table, place, length);
-    error = offset_check(image, host,
-                         (within + length + image->cluster_size - 1) & ~(image->cluster_size - 1));
+    error = data_check(image, host,
+                       (within + length + image->cluster_size - 1) & ~(image->cluster_size - 1));
     cache_put(image, table);
     if (error != 0) {
         request_end(request, error, 0);
