@@ -420,8 +420,8 @@ uint32_t th_wire_writables(const struct th_wire *wire);
 uint32_t th_wire_in_flight(const struct th_wire *wire);
 int32_t th_wire_set_features(struct th_wire *wire, uint32_t features);
 uint32_t th_wire_info_flags(const struct th_wire *wire);
-/* The backend and its queue, for calls of its table that are not here; frames that such a transmit()
- * took and did not finish. */
+/* The backend and its queue, for calls of its table that are not here; frames that such a
+ * transmit() took and did not finish. */
 struct bp_instance *th_wire_backend(struct th_wire *wire);
 void *th_wire_queue(struct th_wire *wire);
 void th_wire_expect(struct th_wire *wire, uint32_t frames);
