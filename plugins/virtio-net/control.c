@@ -88,6 +88,7 @@ set_mode(struct net *net, uint32_t number, struct net_command *command)
         net->rules.mode &= ~(1u << number);
     }
     net_rules_publish(net);
+    net_filter_changed(net);
     return NET_ACK_OK;
 }
 
@@ -122,6 +123,7 @@ set_mac(struct net *net, uint32_t number, struct net_command *command)
         }
         *rules = next;
         net_rules_publish(net);
+        net_filter_changed(net);
         return NET_ACK_OK;
     }
     if (number == MAC_ADDR_SET && net_has(net, NET_F_CTRL_MAC_ADDR)) {
@@ -132,6 +134,7 @@ set_mac(struct net *net, uint32_t number, struct net_command *command)
         memcpy(rules->mac, mac, 6);
         net_show_mac(net);
         net_rules_publish(net);
+        net_filter_changed(net);
         return NET_ACK_OK;
     }
     return NET_ACK_ERROR;
@@ -153,6 +156,7 @@ set_vlan(struct net *net, uint32_t number, struct net_command *command)
         net->rules.vlans[vlan >> 6] &= ~bit;
     }
     net_rules_publish(net);
+    net_filter_changed(net);
     return NET_ACK_OK;
 }
 

@@ -236,6 +236,59 @@ test_the_backend_is_told_how_many_pairs_are_in_use(void **state)
     th_free(bench.th);
 }
 
+static void
+test_operators_see_the_card_pull_its_cable_and_have_it_announced(void **state)
+{
+    static const uint8_t table[14] = {1, 0, 0, 0, 2, 0, 0, 0, 0, 9};
+    struct bp_nic_info info = {.size = sizeof(info)};
+    struct bp_nic_filter filter = {.size = sizeof(filter)};
+    uint8_t vlan[2] = {64, 0};
+    const struct bp_nic_ops *nic;
+    struct bench bench;
+    uint32_t id, used, count;
+    const char *json;
+
+    bench_make(&bench, OPTIONS, 1);
+    nic = th_table(bench.card, BP_NIC_ID);
+    bench_start(&bench, EVERYTHING & ~NET_F_GUEST_ANNOUNCE, 5);
+    assert_int_equal(nic->announce(th_self(bench.card)), -EOPNOTSUPP);
+    bench_start(&bench, EVERYTHING, 5);
+    post_rx(&bench, 0, 4, 512);
+    assert_int_equal(command(&bench, 1, 0, table, sizeof(table)), 0);
+    assert_int_equal(command(&bench, 1, 1, "\2\0\0\0\0\5", 6), 0);
+    assert_int_equal(command(&bench, 2, 0, vlan, 2), 0);
+    assert_int_equal(command(&bench, 0, 1, "\1", 1), 0);
+    assert_string_equal(th_event(bench.th, 0, &json), "NIC_RX_FILTER_CHANGED");
+    assert_string_equal(json, "{\"name\": \"net0\"}");
+    assert_null(th_event(bench.th, 1, &json)); /* once, until somebody looks */
+    assert_int_equal(nic->filter(th_self(bench.card), &filter), 0);
+    assert_int_equal(filter.flags, BP_NIC_PROMISCUOUS | BP_NIC_ALL_MULTICAST | BP_NIC_VLANS);
+    assert_int_equal(filter.unicast_count, 1);
+    assert_int_equal(filter.unicast[0][5], 9);
+    assert_int_equal(filter.multicast_count, 0);
+    assert_int_equal(filter.vlans[1], 1);
+    assert_int_equal(filter.mac[5], 5);
+    assert_int_equal(command(&bench, 0, 1, "\0", 1), 0);
+    assert_non_null(th_event(bench.th, 1, &json));
+    assert_int_equal(nic->info(th_self(bench.card), &info), 0);
+    assert_int_equal(info.flags, BP_NIC_LINK_UP | BP_NIC_CONNECTED | BP_NIC_MAC_SET);
+    assert_int_equal(nic->set_link(th_self(bench.card), 0), 0);
+    assert_int_equal(nic->info(th_self(bench.card), &info), 0);
+    assert_int_equal(info.flags, BP_NIC_CONNECTED | BP_NIC_MAC_SET);
+    assert_int_equal(driver_config(&bench.driver, NET_CFG_STATUS, 2), 0);
+    assert_false(reaches(&bench, "\2\0\0\0\0\5"));
+    assert_int_equal(nic->set_link(th_self(bench.card), 1), 0);
+    assert_true(reaches(&bench, "\2\0\0\0\0\5"));
+    assert_int_equal(nic->announce(th_self(bench.card)), 0);
+    assert_int_equal(driver_config(&bench.driver, NET_CFG_STATUS, 2), 3);
+    assert_int_equal(command(&bench, 3, 0, vlan, 0), 0);
+    assert_int_equal(driver_config(&bench.driver, NET_CFG_STATUS, 2), 1);
+    assert_false(driver_used(&bench.driver, 0, &id, &used));
+    (void)th_net_sent(bench.wire, &count);
+    assert_int_equal(count, 0);
+    th_free(bench.th);
+}
+
 /* --- RSS ------------------------------------------------------------------------------------- */
 
 #define RSS_FEATURES (NET_F_MRG_RXBUF | NET_F_CTRL_VQ | NET_F_RSS)
@@ -619,6 +672,7 @@ main(void)
         cmocka_unit_test(test_all_vlans_can_be_added_and_deleted),
         cmocka_unit_test(test_one_queue_s_notifications_are_held_back_and_asked_for),
         cmocka_unit_test(test_the_backend_is_told_how_many_pairs_are_in_use),
+        cmocka_unit_test(test_operators_see_the_card_pull_its_cable_and_have_it_announced),
         cmocka_unit_test(test_frames_go_to_the_pair_that_their_hash_names),
         cmocka_unit_test(test_a_pair_without_buffers_holds_up_no_other),
         cmocka_unit_test(test_steering_survives_stops_and_ends_with_the_driver),

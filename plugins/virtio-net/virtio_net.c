@@ -470,6 +470,7 @@ net_query(void *self, const char *interface_id)
 {
     return bp_same_id(interface_id, BP_LIFE_ID)    ? (const void *)&net_life
            : bp_same_id(interface_id, BP_STATE_ID) ? (const void *)&net_state
+           : bp_same_id(interface_id, BP_NIC_ID)   ? (const void *)&net_nic
                                                    : NULL;
 }
 

@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include <backplane/nic.h>
 #include <backplane/sdk/bits.h>
 #include <backplane/sdk/net.h>
 #include <backplane/sdk/virtio.h>
@@ -224,6 +225,7 @@ struct net {
     _Atomic(uint64_t) offloads;     /* GUEST_... in force */
     _Atomic(uint32_t) epoch;        /* drivers so far */
     pthread_mutex_t lock;           /* protects: rules. Before a pair's. */
+    uint32_t told;                  /* operators know that the rules changed. [lock] */
     struct net_rules rules;         /* the control queue's; pairs have copies */
 };
 
@@ -328,6 +330,11 @@ void net_rules_publish(struct net *net);
 /* control_queues.c: commands about pairs and their queues. [net->lock] */
 uint32_t net_set_pairs(struct net *net, uint32_t number, struct net_command *command);
 uint32_t net_set_coalesce(struct net *net, uint32_t number, struct net_command *command);
+
+/* nic.c */
+extern const struct bp_nic_ops net_nic;
+/* The guest changed which frames it receives. [net->lock] */
+void net_filter_changed(struct net *net);
 
 /* state.c */
 extern const struct bp_state_ops net_state;

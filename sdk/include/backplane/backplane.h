@@ -16,6 +16,7 @@
 #include <backplane/media.h>
 #include <backplane/memory.h>
 #include <backplane/net.h>
+#include <backplane/nic.h>
 #include <backplane/pci.h>
 #include <backplane/plugin.h>
 #include <backplane/region.h>
