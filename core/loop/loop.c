@@ -423,24 +423,19 @@ loop_turn(Loop *loop, bool may_block)
     loop->ops->prepare(loop->engine);
     int64_t timeout = may_block ? loop_timeout_locked(loop) : 0;
     loop->sleeping = timeout != 0;
-    bool slept = timeout != 0 && loop->poll_max_ns > 0;
-    if (slept && loop_poll_locked(loop, timeout)) {
+    if (loop_poll_locked(loop, timeout)) {
         timeout = 0;
-        slept = false;
     }
     g_mutex_unlock(&loop->lock);
     unsigned count = loop->ops->wait(loop->engine, timeout, ready);
     g_mutex_lock(&loop->lock);
     loop->sleeping = false;
-    if (slept) {
-        loop_poll_adapt_locked(loop);
-    }
     loop_poll_run_locked(loop);
-    loop_run_deferred_locked(loop);
     loop_run_timers_locked(loop);
     for (unsigned i = 0; i < count && !loop->stop; i++) {
         run_ready_locked(loop, &ready[i]);
     }
+    loop_run_deferred_locked(loop); /* the last: those of the callbacks above are among them */
     g_mutex_unlock(&loop->lock);
 }
 

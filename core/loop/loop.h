@@ -26,8 +26,9 @@ typedef void LoopFdFunc(void *opaque, int fd, uint32_t events);
 typedef void LoopFunc(void *opaque);
 
 /* What a polled source is told and asked, on the loop's thread, without its lock; it answers
- * whether there is work. BEGIN: the loop looks around from now on, so nobody need notify it. END:
- * it goes to sleep, or to work. It must not block, nor call the loop. */
+ * whether there is work. BEGIN: from now on the loop looks at the source in each turn, so nobody
+ * need notify it. END: the loop goes to sleep; not heard by a source that is removed. It must not
+ * block, nor call the loop. */
 typedef enum {
     LOOP_POLL_BEGIN,
     LOOP_POLL_LOOK,

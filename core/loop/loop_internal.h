@@ -58,7 +58,8 @@ struct LoopFd {
     void *opaque;
     bool removed; /* its callback, still running, may ask for changes: no more */
     LoopPollFunc *poll;
-    bool poll_hit; /* the loop thread's */
+    bool poll_told; /* to BEGIN, and not to END since; the loop thread's */
+    bool poll_hit;  /* likewise */
     /* The engine's. */
     int own_fd;        /* epoll: a duplicate, when fd is watched by another source; else -1 */
     bool armed;        /* watched now */
@@ -82,6 +83,17 @@ struct LoopTimer {
 typedef struct {
     GPtrArray *timers; /* a binary heap of LoopTimer, the next to fire first */
 } LoopHeap;
+
+#define LOOP_WAIT_BUCKETS 6
+
+/* What waits for work were like lately, and how long to look before sleeping (loop_poll.c). */
+typedef struct {
+    uint64_t max_ns;   /* 0: never look */
+    uint64_t limit_ns; /* as learnt */
+    uint32_t seen[LOOP_WAIT_BUCKETS];
+    uint32_t longer;
+    unsigned until_full; /* waits until one is looked at for max_ns */
+} LoopWaits;
 
 typedef struct LoopDeferred LoopDeferred;
 struct LoopDeferred {
@@ -129,12 +141,11 @@ struct Loop {
     LoopDispatch *dispatch;  /* innermost */
     uint64_t dispatch_count; /* outermost ones that have ended */
 
-    GPtrArray *polled;    /* of LoopFd with a poll function */
-    uint64_t poll_max_ns; /* looking around before sleeping: at most, and as adapted */
-    uint64_t poll_ns;
-    uint64_t slept_at;
-    bool polling;    /* the loop's thread is looking around, without the lock */
-    bool poll_break; /* atomic: it shall stop */
+    GPtrArray *polled; /* of LoopFd with a poll function */
+    LoopWaits waits;   /* the loop thread's, changed by others only while it does not look */
+    bool poll_told;    /* the loop thread's: some sources are told */
+    bool polling;      /* the loop's thread is looking around, without the lock */
+    bool poll_break;   /* atomic: it shall stop */
 
     GHashTable *fds; /* id -> LoopFd */
     uint64_t last_id;
@@ -189,11 +200,10 @@ void loop_deferred_done(Loop *loop);
 
 /* ---- loop_poll.c ---- */
 
-/* Looks around instead of sleeping for timeout_ns; lets go of the lock meanwhile. Returns whether
- * the engine has something or a source was hit. */
+/* Looks around before a sleep of timeout_ns, or takes one look at the sources that count on it if
+ * that is 0; lets go of the lock meanwhile. Returns whether the engine has something or a source
+ * was hit: do not sleep. */
 bool loop_poll_locked(Loop *loop, int64_t timeout_ns);
-/* After a sleep: learns from how long it was. */
-void loop_poll_adapt_locked(Loop *loop);
 /* Runs the callbacks of the sources that were hit. */
 void loop_poll_run_locked(Loop *loop);
 void loop_poll_stop_locked(Loop *loop);

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Looking around for a while before the loop sleeps: what comes within that time is handled without
- * a system call, and whoever sends it need not wake the loop. The time adapts: it grows while work
- * comes soon after the loop has gone to sleep, and is nothing for a loop that idles.
+ * a system call, and whoever sends it need not wake the loop.
+ *
+ * How long pays is learnt from how long waits are. max_ns is what a sleep that is spared is worth.
+ * Every so often the loop looks for as long as that, to see a wait's true length, which a sleep
+ * hides behind the time that waking takes; in between it looks for as long as would have gained
+ * most on what was seen lately. So a disk that takes longer than max_ns does not hide a driver that
+ * answers at once, and an idle loop does not look.
  *
  * While it looks around (loop->polling) the list of polled sources belongs to the loop's thread;
  * who wants to change it makes it stop first. */
@@ -9,7 +14,75 @@
 
 #include <immintrin.h>
 
-#define POLL_FIRST_NS 4000
+#define SEEN_ONE       4096u /* weight of the newest wait */
+#define SEEN_SHIFT     3     /* of the older ones, 1/8 goes with each new one */
+#define FULL_LOOKS     17u   /* every so many waits; odd, as waits often alternate */
+#define FIRST_LOOKS_NS UINT64_C(1000)
+
+/* ---- how long ---- */
+
+/* Waits of bucket i are no longer than this. */
+static uint64_t
+bucket_limit(const LoopWaits *waits, unsigned i)
+{
+    return waits->max_ns >> (LOOP_WAIT_BUCKETS - 1 - i);
+}
+
+/* The limit for which the waits seen would have gained most: each found one spares max_ns for the
+ * time it took, each other one costs the limit. */
+static uint64_t
+choose_limit(const LoopWaits *waits)
+{
+    int64_t longer = waits->longer;
+    int64_t gained = 0;
+    int64_t best = 0;
+    uint64_t limit = 0;
+    for (unsigned i = 0; i < LOOP_WAIT_BUCKETS; i++) {
+        longer += waits->seen[i];
+    }
+    for (unsigned i = 0; i < LOOP_WAIT_BUCKETS; i++) {
+        int64_t bound = (int64_t)bucket_limit(waits, i);
+        longer -= waits->seen[i];
+        gained += waits->seen[i] * ((int64_t)waits->max_ns - bound * 3 / 4);
+        if (gained - longer * bound > best) {
+            best = gained - longer * bound;
+            limit = (uint64_t)bound;
+        }
+    }
+    return limit;
+}
+
+static void
+note_wait(LoopWaits *waits, bool found, uint64_t length_ns)
+{
+    unsigned i = 0;
+    for (unsigned k = 0; k < LOOP_WAIT_BUCKETS; k++) {
+        waits->seen[k] -= waits->seen[k] >> SEEN_SHIFT;
+    }
+    waits->longer -= waits->longer >> SEEN_SHIFT;
+    while (found && i < LOOP_WAIT_BUCKETS && length_ns > bucket_limit(waits, i)) {
+        i++;
+    }
+    if (found && i < LOOP_WAIT_BUCKETS) {
+        waits->seen[i] += SEEN_ONE;
+    } else {
+        waits->longer += SEEN_ONE;
+    }
+    waits->limit_ns = choose_limit(waits);
+}
+
+static uint64_t
+next_limit(LoopWaits *waits)
+{
+    if (waits->until_full == 0) {
+        waits->until_full = FULL_LOOKS;
+        return waits->max_ns;
+    }
+    waits->until_full--;
+    return waits->limit_ns;
+}
+
+/* ---- the sources ---- */
 
 void
 loop_poll_stop_locked(Loop *loop)
@@ -39,30 +112,37 @@ loop_fd_set_poll(LoopFd *source, LoopPollFunc *poll)
     if (poll != NULL) {
         loop_poll_stop_locked(loop);
         source->poll = poll;
+        source->poll_told = source->poll_hit = false;
         g_ptr_array_add(loop->polled, source);
     }
     g_mutex_unlock(&loop->lock);
 }
 
-static unsigned
+/* Those that have not been told to BEGIN are, instead of being asked to LOOK; END is for those that
+ * have. */
+static bool
 ask_all(Loop *loop, LoopPollPhase phase)
 {
-    unsigned hits = 0;
+    bool hit = false;
     for (guint i = 0; i < loop->polled->len; i++) {
         LoopFd *source = g_ptr_array_index(loop->polled, i);
-        if (source->poll(source->opaque, phase)) {
+        bool was_told = source->poll_told;
+        source->poll_told = phase != LOOP_POLL_END;
+        if ((was_told || source->poll_told) &&
+            source->poll(source->opaque, was_told ? phase : LOOP_POLL_BEGIN)) {
             source->poll_hit = true;
-            hits++;
+            hit = true;
         }
     }
-    return hits;
+    loop->poll_told = phase != LOOP_POLL_END;
+    return hit;
 }
 
 static bool
 look_around(Loop *loop, uint64_t until)
 {
     do {
-        if (ask_all(loop, LOOP_POLL_LOOK) > 0 || loop->ops->has_ready(loop->engine)) {
+        if (ask_all(loop, LOOP_POLL_LOOK) || loop->ops->has_ready(loop->engine)) {
             return true;
         }
         _mm_pause();
@@ -71,43 +151,52 @@ look_around(Loop *loop, uint64_t until)
     return false;
 }
 
+/* Before it sleeps. The first moments are without a system call; after them, what is not polled
+ * must be able to show itself, too. */
+static bool
+look_before_sleep(Loop *loop, uint64_t limit_ns)
+{
+    uint64_t start = clock_source_now(CLOCK_SOURCE_MONOTONIC, NULL);
+    bool found = look_around(loop, start + MIN(limit_ns, FIRST_LOOKS_NS));
+    if (!found && !__atomic_load_n(&loop->poll_break, __ATOMIC_RELAXED)) {
+        loop->ops->submit(loop->engine);
+        found = look_around(loop, start + limit_ns);
+    }
+    if (limit_ns == loop->waits.max_ns && !__atomic_load_n(&loop->poll_break, __ATOMIC_RELAXED)) {
+        note_wait(&loop->waits, found, clock_source_now(CLOCK_SOURCE_MONOTONIC, NULL) - start);
+    }
+    return found;
+}
+
 bool
 loop_poll_locked(Loop *loop, int64_t timeout_ns)
 {
-    uint64_t now = clock_source_now(CLOCK_SOURCE_MONOTONIC, NULL);
-    uint64_t limit = loop->poll_ns;
-    if (timeout_ns >= 0 && (uint64_t)timeout_ns < limit) {
-        limit = (uint64_t)timeout_ns;
+    bool sleeps = timeout_ns != 0;
+    uint64_t limit = sleeps && loop->waits.max_ns > 0 ? next_limit(&loop->waits) : 0;
+    if (timeout_ns > 0) {
+        limit = MIN(limit, (uint64_t)timeout_ns);
     }
-    loop->slept_at = now;
-    if (limit == 0 || loop->polled->len == 0) {
+    if (loop->polled->len == 0 || (limit == 0 && !loop->poll_told)) {
         return false;
     }
     loop->polling = true;
     loop->poll_break = false;
     g_mutex_unlock(&loop->lock);
-    loop->ops->submit(loop->engine); /* what is not polled must be able to show itself */
-    bool ready = ask_all(loop, LOOP_POLL_BEGIN) > 0 || look_around(loop, now + limit);
-    ready = ask_all(loop, LOOP_POLL_END) > 0 || ready;
+    bool found = false;
+    if (limit > 0) {
+        found = look_before_sleep(loop, limit);
+    } else if (!sleeps) {
+        found = ask_all(loop, LOOP_POLL_LOOK);
+    }
+    if (sleeps && !found) {
+        found = ask_all(loop, LOOP_POLL_END);
+    }
     g_mutex_lock(&loop->lock);
     loop->polling = false;
     if (loop->waiters > 0) {
         g_cond_broadcast(&loop->changed);
     }
-    return ready;
-}
-
-/* After a sleep that looking around for the longest time would have spared, look longer; after one
- * that it would not, do not look at all. */
-void
-loop_poll_adapt_locked(Loop *loop)
-{
-    uint64_t slept = clock_source_now(CLOCK_SOURCE_MONOTONIC, NULL) - loop->slept_at;
-    if (slept > loop->poll_max_ns) {
-        loop->poll_ns = 0;
-    } else if (slept > loop->poll_ns) {
-        loop->poll_ns = MIN(MAX(loop->poll_ns * 2, POLL_FIRST_NS), loop->poll_max_ns);
-    }
+    return found;
 }
 
 void
@@ -138,7 +227,7 @@ void
 loop_set_poll_limit(Loop *loop, uint64_t limit_ns)
 {
     g_mutex_lock(&loop->lock);
-    loop->poll_max_ns = limit_ns;
-    loop->poll_ns = 0;
+    loop_poll_stop_locked(loop);
+    loop->waits = (LoopWaits){.max_ns = limit_ns};
     g_mutex_unlock(&loop->lock);
 }

@@ -12,11 +12,13 @@
 
 #define RING_ENTRIES  64
 #define NS_PER_SECOND 1000000000
+#define PUT_OFF_MAX   16 /* turns that do not wait, in a row, without asking the kernel */
 
 typedef struct {
     struct io_uring ring;
     int wake_fd;
     bool wake_armed;
+    unsigned put_off;   /* turns since the kernel was last asked */
     GPtrArray *arming;  /* of LoopFd: to be polled; under loop->lock */
     GArray *cancelling; /* of uint64_t: polls to be called off; under loop->lock */
 } UringEngine;
@@ -158,9 +160,24 @@ static void
 uring_submit(void *opaque)
 {
     UringEngine *engine = opaque;
+    engine->put_off = 0;
     if (io_uring_sq_ready(&engine->ring) > 0) {
         (void)io_uring_submit(&engine->ring);
     }
+}
+
+/* A busy loop has work that it found without the kernel; the polls it makes anew can wait a little.
+ */
+static bool
+may_put_off(UringEngine *engine, int64_t timeout_ns)
+{
+    if (timeout_ns == 0 &&
+        (io_uring_sq_ready(&engine->ring) == 0 || engine->put_off < PUT_OFF_MAX)) {
+        engine->put_off += io_uring_sq_ready(&engine->ring) > 0;
+        return true;
+    }
+    engine->put_off = 0;
+    return false;
 }
 
 /* True if the loop must hear of it. */
@@ -189,7 +206,7 @@ uring_wait(void *opaque, int64_t timeout_ns, LoopReady ready[LOOP_READY_MAX])
         .tv_sec = timeout_ns / NS_PER_SECOND,
         .tv_nsec = timeout_ns % NS_PER_SECOND,
     };
-    if (timeout_ns != 0 || io_uring_sq_ready(&engine->ring) > 0) {
+    if (!may_put_off(engine, timeout_ns)) {
         (void)io_uring_submit_and_wait_timeout(&engine->ring, cqes, 1,
                                                timeout_ns < 0 ? NULL : &limit, NULL);
     }

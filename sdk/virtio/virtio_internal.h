@@ -85,6 +85,7 @@ struct bp_virtqueue {
     uint8_t events;   /* EVENT_IDX */
     uint8_t ordered;  /* IN_ORDER */
     uint8_t waiting;  /* bp_virtqueue_wait() */
+    uint8_t polled;   /* the loop looks at it in each turn: the driver need not notify */
     uint8_t retry;    /* held chains are to be tried again */
     uint8_t restored; /* goes on where it was, once everyone is restored */
     uint16_t entries;

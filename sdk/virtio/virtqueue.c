@@ -256,7 +256,8 @@ bp_virtqueue_running(const struct bp_virtqueue *queue)
            !atomic_load_explicit(&virtio->quiescing, memory_order_relaxed);
 }
 
-/* Notifications are off while it works, so that a driver that keeps up sends none. */
+/* Notifications are off while it works, so that a driver that keeps up sends none; and as long as
+ * the loop looks at the queue in each turn. */
 static void
 work_locked(struct bp_virtqueue *queue)
 {
@@ -272,8 +273,8 @@ work_locked(struct bp_virtqueue *queue)
     while (!queue->waiting && bp_virtqueue_running(queue)) {
         ring_notify(queue, 0);
         virtio->ops->run(virtio->opaque, queue);
-        if (queue->waiting || !bp_virtqueue_running(queue)) {
-            return;
+        if (queue->waiting || queue->polled || !bp_virtqueue_running(queue)) {
+            return; /* the loop comes back by itself, or there is a kick */
         }
         ring_notify(queue, 1);
         if (ring_empty(queue)) {
@@ -349,26 +350,35 @@ virtqueue_ring(void *opaque)
     bp_virtqueue_leave(queue);
 }
 
+/* Each wish is heard with the lock, also by a queue that does not run: it may run again before the
+ * next one. */
+static uint32_t
+hear_poll(struct bp_virtqueue *queue, uint32_t phase)
+{
+    queue->polled = phase == BP_POLL_BEGIN;
+    if (queue->waiting || !bp_virtqueue_running(queue)) {
+        return 0;
+    }
+    ring_notify(queue, !queue->polled);
+    return !ring_empty(queue);
+}
+
 int32_t
 virtqueue_poll(void *opaque, uint32_t phase)
 {
     struct bp_virtqueue *queue = opaque;
-    int32_t work = 0;
+    uint32_t work = 0;
 
-    /* BEGIN and END must be heard, or the driver's notifications stay off. */
     if (phase != BP_POLL_LOOK) {
         pthread_mutex_lock(&queue->lock);
+        work = hear_poll(queue, phase);
     } else if (pthread_mutex_trylock(&queue->lock) != 0) {
         return 0;
-    }
-    if (!queue->waiting && bp_virtqueue_running(queue)) {
-        if (phase != BP_POLL_LOOK) {
-            ring_notify(queue, phase == BP_POLL_END);
-        }
+    } else if (!queue->waiting && bp_virtqueue_running(queue)) {
         work = !ring_empty(queue);
     }
-    bp_virtqueue_leave(queue);
-    return work;
+    pthread_mutex_unlock(&queue->lock);
+    return (int32_t)work;
 }
 
 static void

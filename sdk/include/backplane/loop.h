@@ -16,12 +16,13 @@ extern "C" {
 #define BP_FD_ERR 8u  /* reported whether asked for or not */
 #define BP_FD_HUP 16u /* likewise */
 
-/* A loop that was busy looks around for some microseconds before it sleeps, and asks poll functions
- * meanwhile: BEGIN once, LOOK again and again, END once. Each answers 1 if there is work, 0 if not;
- * none may call the core, or wait for more than a lock that is never held while calling the core.
- * Between BEGIN and END nobody need notify the loop: a device may tell its driver so. After END it
- * must be notified again of what END did not see. Not used for SERIAL classes, nor where the control
- * thread runs the loop. */
+/* A busy loop looks around for some microseconds before it sleeps, and asks poll functions meanwhile:
+ * BEGIN once, then LOOK again and again, also between its other work, END when it is going to sleep
+ * (or never, if the source is removed first). Each answers 1 if there is work, 0 if not; none may call
+ * the core, or wait for more than a lock that is never held while calling the core. Between BEGIN and
+ * END nobody need notify the loop: a device may tell its driver so. After END it must be notified
+ * again of what END did not see. Not used for SERIAL classes, nor where the control thread runs the
+ * loop. */
 #define BP_POLL_BEGIN 0u
 #define BP_POLL_LOOK  1u
 #define BP_POLL_END   2u
