@@ -97,9 +97,12 @@ void pci_write(uint32_t function, unsigned offset, uint32_t value);
 void pci_enable(uint32_t function);
 uint64_t pci_bar(uint32_t function, unsigned index);
 
-/* ide.c, virtio_blk.c: run a case and say its figures. */
+/* ide.c, virtio_blk.c, virtio_net.c: run a case and say its figures. */
 void ide_pio(const Case *c);
 void ide_dma(const Case *c);
 void virtio_blk(const Case *c);
+/* write: frames to the peer (bench/net_peer.c); read: frames from it; random: it measures round
+ * trips of single frames. size: of a frame. */
+void virtio_net(const Case *c);
 
 void bench_main(const void *start_info);

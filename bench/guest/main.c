@@ -19,6 +19,7 @@ static const struct {
     {"ide-pio", ide_pio},
     {"ide-dma", ide_dma},
     {"virtio-blk", virtio_blk},
+    {"virtio-net", virtio_net},
 };
 
 /* Moves *at past word and what ends it, if word is there. */

@@ -25,10 +25,14 @@
 #define F_EVENT_IDX      (1u << 29)
 #define F_VERSION_1      (1u << 0) /* in the second word */
 
-static VirtioDesc descs[VIRTIO_QUEUE_MAX] __attribute__((aligned(4096)));
-static VirtioAvail avail __attribute__((aligned(4096)));
-static VirtioUsed used __attribute__((aligned(4096)));
-static VirtioDesc tables[VIRTIO_QUEUE_MAX][VIRTIO_PIECES] __attribute__((aligned(4096)));
+typedef struct {
+    VirtioDesc descs[VIRTIO_QUEUE_MAX] __attribute__((aligned(4096)));
+    VirtioAvail avail __attribute__((aligned(4096)));
+    VirtioUsed used __attribute__((aligned(4096)));
+    VirtioDesc tables[VIRTIO_QUEUE_MAX][VIRTIO_PIECES] __attribute__((aligned(4096)));
+} QueueMemory;
+
+static QueueMemory memory[VIRTIO_QUEUES];
 
 static void
 put8(VirtioPci *pci, unsigned offset, uint8_t value)
@@ -132,29 +136,32 @@ virtio_start(VirtioPci *pci, uint32_t function, uint32_t wanted)
 }
 
 void
-virtio_queue_start(VirtioPci *pci, VirtioQueue *queue)
+virtio_queue_start(VirtioPci *pci, VirtioQueue *queue, uint16_t index)
 {
-    put16(pci, COMMON_Q_SELECT, 0);
+    QueueMemory *m = &memory[index];
+
+    put16(pci, COMMON_Q_SELECT, index);
     uint16_t size = get16(pci, COMMON_Q_SIZE);
     *queue = (VirtioQueue){
         .size = size < VIRTIO_QUEUE_MAX ? size : VIRTIO_QUEUE_MAX,
-        .desc = descs,
-        .avail = &avail,
-        .used = &used,
-        .tables = tables,
+        .index = index,
+        .desc = m->descs,
+        .avail = &m->avail,
+        .used = &m->used,
+        .tables = m->tables,
     };
-    avail.idx = used.idx = 0;
-    avail.flags = 0;
-    avail.ring[queue->size] = 0x8000;
+    m->avail.idx = m->used.idx = 0;
+    m->avail.flags = 0;
+    m->avail.ring[queue->size] = 0x8000;
     for (uint16_t i = 0; i < queue->size; i++) {
-        descs[i] = (VirtioDesc){.address = (uintptr_t)tables[i],
-                                .length = sizeof(tables[i]),
-                                .flags = VIRTIO_DESC_INDIRECT};
+        m->descs[i] = (VirtioDesc){.address = (uintptr_t)m->tables[i],
+                                   .length = sizeof(m->tables[i]),
+                                   .flags = VIRTIO_DESC_INDIRECT};
     }
     put16(pci, COMMON_Q_SIZE, queue->size);
-    put_address(pci, COMMON_Q_DESC, descs);
-    put_address(pci, COMMON_Q_DRIVER, &avail);
-    put_address(pci, COMMON_Q_DEVICE, &used);
+    put_address(pci, COMMON_Q_DESC, m->descs);
+    put_address(pci, COMMON_Q_DRIVER, &m->avail);
+    put_address(pci, COMMON_Q_DEVICE, &m->used);
     queue->doorbell =
         (volatile uint16_t *)(pci->notify + get16(pci, COMMON_Q_NOTIFY) * pci->notify_multiplier);
     put16(pci, COMMON_Q_ENABLE, 1);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One polled split virtqueue of a modern virtio-pci function (virtio 1.1, 2.6 and 4.1). A request
- * is one indirect descriptor. */
+/* Polled split virtqueues of a modern virtio-pci function (virtio 1.1, 2.6 and 4.1). A request is
+ * one descriptor: an indirect one, or what the driver makes of it. */
 #pragma once
 
 #include "guest.h"
 
 #define VIRTIO_QUEUE_MAX 256u
 #define VIRTIO_PIECES    3u
+#define VIRTIO_QUEUES    2u
 
 typedef struct {
     uint64_t address;
@@ -33,7 +34,7 @@ typedef struct {
 } VirtioUsed;
 
 typedef struct {
-    uint16_t size;
+    uint16_t size, index;
     uint16_t avail_idx, kicked_idx, used_idx;
     volatile uint16_t *doorbell;
     VirtioDesc *desc;
@@ -49,8 +50,8 @@ typedef struct {
 
 /* Finds the function, resets it, agrees on VERSION_1, INDIRECT_DESC, EVENT_IDX and wanted. */
 void virtio_start(VirtioPci *pci, uint32_t function, uint32_t wanted);
-/* Sets queue 0 up. */
-void virtio_queue_start(VirtioPci *pci, VirtioQueue *queue);
+/* Sets queue index up, below VIRTIO_QUEUES. */
+void virtio_queue_start(VirtioPci *pci, VirtioQueue *queue, uint16_t index);
 void virtio_ready(VirtioPci *pci);
 void virtio_reset(VirtioPci *pci);
 
@@ -73,7 +74,7 @@ virtio_kick(VirtioQueue *queue)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     uint16_t published = (uint16_t)(queue->avail_idx - queue->kicked_idx);
     if ((uint16_t)(queue->avail_idx - *event - 1) < published) {
-        *queue->doorbell = 0;
+        *queue->doorbell = queue->index;
     }
     queue->kicked_idx = queue->avail_idx;
 }

@@ -84,7 +84,7 @@ virtio_blk(const Case *c)
         fail("no virtio-blk function");
     }
     virtio_start(&pci, function, 0);
-    virtio_queue_start(&pci, &queue);
+    virtio_queue_start(&pci, &queue, 0);
     virtio_ready(&pci);
     if (c->depth == 0 || c->depth > queue.size || c->size == 0 || c->size % SECTOR != 0) {
         fail("virtio-blk: a depth up to the queue's size, a size of whole sectors");
