@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* libFuzzer over the control socket: each input is what one client sends to a whole machine, in
- * pieces cut at the bytes 01h, after it has negotiated. The machine and its server live on;
- * backends an input made are removed before the next.
+ * pieces cut at the bytes 01h, after it has negotiated. The machine and its server live on; devices
+ * and backends an input made are removed before the next. If it removed one of the description's,
+ * the next finds a new machine.
  *
  * BACKPLANE_FUZZ_MACHINE names the description. No input may reach a file of the host: those with a
  * slash, or with an escape that could be one, are skipped, and the working directory is a fresh
@@ -16,7 +17,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ROUNDS_MAX 2000
+#define ROUNDS_MAX  2000
+#define DEVICES_MAX 8
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -25,31 +27,57 @@ static MachinePlan *plan;
 static Machine *machine;
 static QmpServer *server;
 static struct sockaddr_un address = {.sun_family = AF_UNIX};
-static guint backends_first; /* those of the description */
+static guint backends_first, devices_first; /* those of the description */
+static char ids[DEVICES_MAX][32];
+static const char *description;
 
-int
-LLVMFuzzerInitialize(int *argc, char ***argv)
+static void
+start(void)
 {
-    const char *path = getenv("BACKPLANE_FUZZ_MACHINE");
     g_autoptr(ErrorList) errors = error_list_new();
     g_autoptr(GError) error = NULL;
-    g_autofree char *directory = g_dir_make_tmp("backplane-fuzz-XXXXXX", NULL);
     MachineArgs args = {.test = true};
+    guint i;
 
-    log_configure(LOG_ERROR, NULL);
-    plan = path != NULL ? machine_plan_new(path, NULL, NULL, errors) : NULL;
-    if (plan == NULL || directory == NULL || chdir(directory) != 0) {
+    plan = description != NULL ? machine_plan_new(description, NULL, NULL, errors) : NULL;
+    if (plan == NULL) {
         error_list_print(errors, stderr);
         abort();
     }
     machine = machine_new(plan, &args, &error);
-    (void)g_snprintf(address.sun_path, sizeof(address.sun_path), "%s/qmp", directory);
     if (machine == NULL || !machine_start(machine, &error) ||
         (server = qmp_server_new(machine, address.sun_path, &error)) == NULL) {
         (void)fprintf(stderr, "%s\n", error->message);
         abort();
     }
     backends_first = machine_backends(machine)->len;
+    devices_first = machine_devices(machine)->len;
+    for (i = 0; i < devices_first && i < DEVICES_MAX; i++) {
+        const Instance *device = machine_devices(machine)->pdata[i];
+        (void)g_strlcpy(ids[i], device->id, sizeof(ids[i]));
+    }
+}
+
+static void
+end(void)
+{
+    qmp_server_free(server);
+    machine_free(machine);
+    machine_plan_free(plan);
+}
+
+int
+LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    g_autofree char *directory = g_dir_make_tmp("backplane-fuzz-XXXXXX", NULL);
+
+    description = getenv("BACKPLANE_FUZZ_MACHINE");
+    log_configure(LOG_ERROR, NULL);
+    if (directory == NULL || chdir(directory) != 0) {
+        abort();
+    }
+    (void)g_snprintf(address.sun_path, sizeof(address.sun_path), "%s/qmp", directory);
+    start();
     return 0;
 }
 
@@ -81,7 +109,30 @@ let_it_work(int fd)
 }
 
 static void
-remove_what_was_made(void)
+ignore(void *opaque, const GError *error)
+{
+}
+
+/* False: those of the description, which came first, are not all there. */
+static bool
+remove_devices(void)
+{
+    const GPtrArray *devices = machine_devices(machine);
+    unsigned i;
+
+    for (i = 0; i < devices_first; i++) {
+        if (i >= devices->len || machine_device_find(machine, ids[i]) != devices->pdata[i]) {
+            return false;
+        }
+    }
+    for (i = devices->len; i > devices_first; i--) {
+        machine_device_remove(machine, devices->pdata[i - 1], ignore, NULL);
+    }
+    return devices->len == devices_first;
+}
+
+static void
+remove_backends(void)
 {
     unsigned i, pass;
 
@@ -122,6 +173,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     (void)close(fd);
     let_it_work(-1);
-    remove_what_was_made();
+    remove_backends();
+    if (!remove_devices() || machine_backends(machine)->len != backends_first) {
+        end();
+        start();
+    }
     return 0;
 }
