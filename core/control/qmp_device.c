@@ -7,13 +7,14 @@
 #include <string.h>
 
 #define TRANSPORT_SUFFIX "-pci"
+#define ROOT_BUS         "pci.0"
 
 /* --- names --------------------------------------------------------------------------------------
  */
 
 /* A driver is a plugin, or a plugin and "-pci". */
-static char *
-find_plugin(Machine *machine, const char *driver)
+char *
+qmp_find_plugin(Machine *machine, const char *driver)
 {
     PluginSearch *search = machine_plan(machine)->search;
     g_autofree char *name = g_strdup(driver);
@@ -30,23 +31,23 @@ find_plugin(Machine *machine, const char *driver)
     return NULL;
 }
 
-static const struct bp_prop *
-device_props(Machine *machine, const char *plugin)
+const struct bp_prop *
+qmp_plugin_props(Machine *machine, const char *plugin, uint32_t kind)
 {
     const PluginImage *image = plugin_search_find(machine_plan(machine)->search, plugin, NULL);
     unsigned i;
 
     for (i = 0; image != NULL && i < plugin_image_class_count(image); i++) {
         const PluginClass *class = plugin_image_class(image, i);
-        if (class->kind == BP_KIND_DEVICE) {
+        if (class->kind == kind) {
             return class->props;
         }
     }
     return NULL;
 }
 
-static bool
-has_option(const struct bp_prop *props, const char *name)
+bool
+qmp_has_option(const struct bp_prop *props, const char *name)
 {
     for (; props != NULL && props->name != NULL; props++) {
         if (strcmp(props->name, name) == 0) {
@@ -68,26 +69,26 @@ backend_option(const struct bp_prop *props)
 }
 
 /* "drive", "netdev" and "chardev" are what stands behind; words are joined by '_' here. */
-static char *
-option_name(const struct bp_prop *props, const char *name)
+char *
+qmp_option_name(const struct bp_prop *props, const char *name)
 {
     static const char *const behind[] = {"drive", "netdev", "chardev", NULL};
     g_autofree char *other = g_strdelimit(g_strdup(name), "-", '_');
 
-    if (has_option(props, name)) {
+    if (qmp_has_option(props, name)) {
         return g_strdup(name);
     }
     if (g_strv_contains(behind, name) && backend_option(props) != NULL) {
         return g_strdup(backend_option(props));
     }
-    return has_option(props, other) ? g_steal_pointer(&other) : g_strdup(name);
+    return qmp_has_option(props, other) ? g_steal_pointer(&other) : g_strdup(name);
 }
 
 /* --- options ------------------------------------------------------------------------------------
  */
 
-static void
-add_text(Node *group, const char *name, const char *text)
+void
+qmp_add_text(Node *group, const char *name, const char *text)
 {
     Node *node = node_new(BP_NODE_STRING, name, FILE_CONTROL, 0);
 
@@ -113,7 +114,7 @@ add_address(QmpCall *call, Node *group, JsonNode *value)
         qmp_call_fail(call, "GenericError", "Invalid parameter type for 'addr', expected: string");
         return false;
     }
-    add_text(group, "address", text);
+    qmp_add_text(group, "address", text);
     return true;
 }
 
@@ -125,6 +126,20 @@ is_own(const char *name)
     return g_strv_contains(own, name);
 }
 
+bool
+qmp_add_option(QmpCall *call, Node *group, const char *name, JsonNode *value)
+{
+    g_autofree char *problem = NULL;
+    Node *node = qmp_node_of_json(name, value, &problem);
+
+    if (node == NULL) {
+        qmp_call_fail(call, "GenericError", "%s", problem);
+        return false;
+    }
+    g_ptr_array_add(group->children, node);
+    return true;
+}
+
 static bool
 add_options(QmpCall *call, Node *group, const struct bp_prop *props)
 {
@@ -134,18 +149,10 @@ add_options(QmpCall *call, Node *group, const struct bp_prop *props)
     for (member = members; member != NULL; member = member->next) {
         const char *name = member->data;
         JsonNode *value = json_object_get_member(call->arguments, name);
-        g_autofree char *option = option_name(props, name);
-        g_autofree char *problem = NULL;
-        Node *node;
-        if (is_own(name)) {
-            continue;
-        }
-        node = qmp_node_of_json(option, value, &problem);
-        if (node == NULL) {
-            qmp_call_fail(call, "GenericError", "%s", problem);
+        g_autofree char *option = qmp_option_name(props, name);
+        if (!is_own(name) && !qmp_add_option(call, group, option, value)) {
             return false;
         }
-        g_ptr_array_add(group->children, node);
     }
     return true;
 }
@@ -157,9 +164,9 @@ device_options(QmpCall *call, const char *id, const char *plugin)
     g_autoptr(Node) group = node_new(BP_NODE_GROUP, id, FILE_CONTROL, 0);
     JsonNode *address = json_object_get_member(call->arguments, "addr");
 
-    add_text(group, "plugin", plugin);
+    qmp_add_text(group, "plugin", plugin);
     if ((address != NULL && !add_address(call, group, address)) ||
-        !add_options(call, group, device_props(call->machine, plugin))) {
+        !add_options(call, group, qmp_plugin_props(call->machine, plugin, BP_KIND_DEVICE))) {
         return NULL;
     }
     return g_steal_pointer(&group);
@@ -171,13 +178,26 @@ device_options(QmpCall *call, const char *id, const char *plugin)
 static bool
 is_root_bus(const char *bus)
 {
-    return strcmp(bus, "pci.0") == 0 || strcmp(bus, "pci") == 0;
+    return strcmp(bus, ROOT_BUS) == 0 || strcmp(bus, "pci") == 0;
+}
+
+/* "adapter0.0", or the device alone. */
+static Instance *
+find_bus(Machine *machine, const char *bus)
+{
+    g_autofree char *id = g_strdup(bus);
+    char *dot = strrchr(id, '.');
+
+    if (dot != NULL) {
+        *dot = '\0';
+    }
+    return machine_device_find(machine, id);
 }
 
 static bool
 check_device(QmpCall *call, const char *id, const char *plugin)
 {
-    const char *bus = qmp_text(call, "bus", "pci.0");
+    const char *bus = qmp_text(call, "bus", ROOT_BUS);
 
     if (plugin == NULL) {
         qmp_call_fail(call, "GenericError", "'%.64s' is not a valid device model name",
@@ -195,12 +215,17 @@ check_device(QmpCall *call, const char *id, const char *plugin)
 void
 qmp_device_add(QmpCall *call)
 {
-    g_autofree char *plugin = find_plugin(call->machine, qmp_text(call, "driver", ""));
+    g_autofree char *plugin = qmp_find_plugin(call->machine, qmp_text(call, "driver", ""));
     g_autofree char *unused = machine_unused_id(call->machine, "device");
     const char *id = qmp_text(call, "id", unused);
+    Instance *bus = find_bus(call->machine, qmp_text(call, "bus", ROOT_BUS));
     g_autoptr(GError) error = NULL;
     Node *options;
 
+    if (bus != NULL && machine_places(bus) != NULL) {
+        qmp_unit_add(call, bus);
+        return;
+    }
     if (!check_device(call, id, plugin)) {
         return;
     }
@@ -226,9 +251,12 @@ qmp_device_del(QmpCall *call)
 {
     const char *id = qmp_text(call, "id", "");
     Instance *device = machine_device_find(call->machine, id);
+    g_autoptr(MachineSlot) unit = qmp_unit_find(call->machine, id);
     g_autoptr(GError) error = NULL;
 
-    if (device == NULL) {
+    if (unit != NULL) {
+        qmp_unit_del(call, unit);
+    } else if (device == NULL) {
         qmp_call_fail(call, "DeviceNotFound", "Device '%.64s' not found", id);
     } else if (qmp_flag(call, "force", false)) {
         call->is_deferred = true;

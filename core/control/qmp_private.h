@@ -71,9 +71,26 @@ void qmp_query_pci(QmpCall *call);
 void qmp_inject_nmi(QmpCall *call);
 void qmp_pmemsave(QmpCall *call);
 void qmp_screendump(QmpCall *call);
-/* qmp_device.c */
+/* qmp_device.c: QEMU's word for an option as the plugin has it; props: the plugin's. */
+char *qmp_option_name(const struct bp_prop *props, const char *name);
+bool qmp_has_option(const struct bp_prop *props, const char *name);
+/* A driver's plugin, or NULL; the options of its first class of a kind. */
+char *qmp_find_plugin(Machine *machine, const char *driver);
+const struct bp_prop *qmp_plugin_props(Machine *machine, const char *plugin, uint32_t kind);
+void qmp_add_text(Node *group, const char *name, const char *text);
+bool qmp_add_option(QmpCall *call, Node *group, const char *name, JsonNode *value);
 void qmp_device_add(QmpCall *call);
 void qmp_device_del(QmpCall *call);
+/* qmp_unit.c: what device_add puts into a place of another device's, and device_del takes out. */
+void qmp_unit_add(QmpCall *call, Instance *device);
+MachineSlot *qmp_unit_find(Machine *machine, const char *id);
+void qmp_unit_del(QmpCall *call, const MachineSlot *slot);
+/* qmp_net.c */
+void qmp_netdev_add(QmpCall *call);
+void qmp_netdev_del(QmpCall *call);
+void qmp_set_link(QmpCall *call);
+void qmp_chardev_add(QmpCall *call);
+void qmp_chardev_remove(QmpCall *call);
 /* qmp_swap.c */
 void qmp_backend_swap(QmpCall *call);
 /* qmp_types.c */

@@ -46,4 +46,6 @@ Instance *machine_device_add(Machine *machine, Node *options, GError **error);
 bool machine_device_request(Machine *machine, Instance *device, GError **error);
 /* Takes it out, whatever the guest does with it. */
 void machine_device_remove(Machine *machine, Instance *device, MachineDoneFunc *func, void *opaque);
+/* Tells operators that something they know as a device is gone. */
+void machine_device_deleted(Machine *machine, const char *id);
 Instance *machine_device_find(Machine *machine, const char *id); /* or NULL */

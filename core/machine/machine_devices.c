@@ -122,6 +122,12 @@ tell(Machine *machine, const char *id, const char *event)
     machine_emit(machine, id, event, json);
 }
 
+void
+machine_device_deleted(Machine *machine, const char *id)
+{
+    tell(machine, id, "DEVICE_DELETED");
+}
+
 static void
 take_out(Machine *machine, Instance *device)
 {
@@ -146,7 +152,7 @@ take_out(Machine *machine, Instance *device)
     if (!is_slot_in_use(machine, slot)) {
         board_unplugged(machine->services.board, slot);
     }
-    tell(machine, id, "DEVICE_DELETED");
+    machine_device_deleted(machine, id);
 }
 
 static void

@@ -84,6 +84,18 @@ path_name(const char *path)
     return g_strdup(dot != NULL ? dot + 1 : path);
 }
 
+/* One that was empty at start has no option that names its backend. */
+static char *
+slot_name(const Instance *consumer, const PlanSlotUse *use)
+{
+    if (consumer->plan->slot_uses->len == 1) {
+        return g_strdup(consumer->id);
+    }
+    return use->path[0] != '\0' ? path_name(use->path)
+                                : g_strdup_printf("%s.%s[%u]", consumer->id,
+                                                  consumer->class->slots[use->slot].name, use->use);
+}
+
 static void
 add_slots(GPtrArray *list, Instance *consumer)
 {
@@ -99,7 +111,7 @@ add_slots(GPtrArray *list, Instance *consumer)
             continue;
         }
         slot = g_new0(MachineSlot, 1);
-        slot->name = uses->len == 1 ? g_strdup(consumer->id) : path_name(use->path);
+        slot->name = slot_name(consumer, use);
         slot->consumer = consumer;
         slot->slot = use->slot;
         slot->use = use->use;

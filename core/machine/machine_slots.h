@@ -31,5 +31,10 @@ machine_slot_class(const MachineSlot *slot)
 GPtrArray *machine_slots(Machine *machine, bool of_devices);
 /* NULL: there is none (ERROR_NOT_FOUND). */
 MachineSlot *machine_slot_find(Machine *machine, const char *name, GError **error);
+/* An empty place in a list of a device's: the element whose options have the values of those in
+ * `where` (a group), and whose backend is to be. NULL: there is none (ERROR_STATE). */
+MachineSlot *machine_slot_find_place(Instance *device, const Node *where, GError **error);
+/* The list of groups that such places are in, or NULL: the class has none. */
+const struct bp_prop *machine_places(const Instance *device);
 /* The slot that a backend is attached to, or NULL. */
 MachineSlot *machine_slot_of_backend(Machine *machine, const Instance *backend);

@@ -196,6 +196,39 @@ blk_reset_config(void *device)
     blk_put_writeback(blk, blk->options.write_cache);
 }
 
+static void
+tell_capacity(struct blk *blk)
+{
+    uint8_t data[8];
+
+    bp_store_le(data, sizeof(data), atomic_load(&blk->capacity));
+    bp_virtio_config_set(blk->virtio, BLK_CFG_CAPACITY, data, sizeof(data), 1);
+}
+
+/* What is negotiated stays; limits that the guest does not see follow the new backend. */
+int32_t
+blk_learn_again(struct blk *blk)
+{
+    const uint64_t capacity = atomic_load(&blk->capacity);
+    const uint32_t logical_size = blk->logical_size;
+    const uint8_t readonly = blk->readonly;
+    int32_t result = blk_learn(blk);
+
+    if (result == 0 && blk->logical_size != logical_size) {
+        result = -EINVAL;
+    } else if (result == 0 && blk->readonly && !readonly) {
+        result = -EROFS;
+    }
+    blk->logical_size = logical_size;
+    blk->readonly = readonly;
+    if (result != 0) {
+        atomic_store(&blk->capacity, capacity);
+    } else if (atomic_load(&blk->capacity) != capacity) {
+        tell_capacity(blk);
+    }
+    return result;
+}
+
 /* Each queue's client is told; the first one's loop does the work. */
 void
 blk_event(void *opaque, uint32_t event)
@@ -204,14 +237,12 @@ blk_event(void *opaque, uint32_t event)
     struct blk *blk = queue->blk;
     struct bp_block_info info = {.size = sizeof(info)};
     uint64_t capacity;
-    uint8_t data[8];
 
     if (queue != &blk->queues[0] || blk->ops->info(blk->self, &info) != 0) {
         return; /* requests will fail, and the policy says what becomes of them */
     }
     capacity = info.capacity / blk->logical_size * (blk->logical_size / BLK_SECTOR);
     if (capacity != atomic_exchange(&blk->capacity, capacity)) {
-        bp_store_le(data, sizeof(data), capacity);
-        bp_virtio_config_set(blk->virtio, BLK_CFG_CAPACITY, data, sizeof(data), 1);
+        tell_capacity(blk);
     }
 }

@@ -132,7 +132,7 @@ blk_attach(void *self, uint32_t slot, uint32_t use, const struct bp_peer *peer)
     blk->ops = peer->table;
     blk->self = peer->self;
     (void)snprintf(blk->backend, sizeof(blk->backend), "%s", peer->id != NULL ? peer->id : "");
-    result = blk_learn(blk);
+    result = blk->realized ? blk_learn_again(blk) : blk_learn(blk);
     if (result == 0) {
         result = prepare_erase(blk);
     }
@@ -147,6 +147,7 @@ blk_attach(void *self, uint32_t slot, uint32_t use, const struct bp_peer *peer)
                        result == -ENOMEDIUM ? "it has no medium"
                        : result == -EINVAL ? "it is smaller than a block, or its blocks do not fit "
                                              "logical_block_size"
+                       : result == -EROFS  ? "it is read-only, and the guest writes to the disk"
                                            : "it refused the connection");
     }
     return 0;
@@ -181,6 +182,7 @@ blk_realize(void *self)
     }
     /* SeaBIOS names a disk by its unit below the function. */
     result = blk->host.core->boot_path(blk->host.instance, "", "disk@0,0");
+    blk->realized = 1;
     return result == 0 ? 0 : bp_fail(&blk->host, result, NULL, "cannot be described to firmware");
 }
 
@@ -310,7 +312,11 @@ blk_query(void *self, const char *interface_id)
 #define BLK_PROMISES (BP_PROMISE_SANDBOX | BP_PROMISE_UPGRADE | BP_PROMISE_DIRTY_TRACKED)
 
 static const struct bp_slot blk_slots[] = {
-    [SLOT_DISK] = {.name = "backend", .interface_id = BP_BLOCK_ID, .min = 1, .max = 1},
+    [SLOT_DISK] = {.name = "backend",
+                   .interface_id = BP_BLOCK_ID,
+                   .min = 1,
+                   .max = 1,
+                   .flags = BP_SLOT_HOTPLUG},
     {.name = NULL},
 };
 

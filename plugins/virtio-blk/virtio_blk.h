@@ -155,6 +155,7 @@ struct blk {
     uint32_t discard_granularity;
     uint32_t logical_size; /* bytes: of a block as the guest sees it */
     uint8_t readonly;
+    uint8_t realized;           /* the guest may know what the disk is like */
     _Atomic(uint8_t) writeback; /* the guest's writes may be */
     uint8_t config_writeback;   /* as configuration space has it */
     _Atomic(uint64_t) capacity; /* sectors */
@@ -201,6 +202,9 @@ uint32_t blk_decide(struct blk *blk, const struct blk_request *request, int32_t 
 
 /* Asks the backend what it is like. 0, -ENOMEDIUM, -EINVAL: cannot be a disk. */
 int32_t blk_learn(struct blk *blk) BP_MUST_CHECK;
+/* The same for another backend under a guest that knows the disk: -EINVAL: blocks of another size.
+ * -EROFS: it cannot be written any more. A capacity that differs is told. */
+int32_t blk_learn_again(struct blk *blk);
 /* Features and configuration space, at realize(). */
 void blk_describe(struct blk *blk);
 /* bp_block_client.event. */

@@ -32,7 +32,7 @@ static char ids[DEVICES_MAX][32];
 static const char *description;
 
 static void
-start(void)
+begin(void)
 {
     g_autoptr(ErrorList) errors = error_list_new();
     g_autoptr(GError) error = NULL;
@@ -59,7 +59,7 @@ start(void)
 }
 
 static void
-end(void)
+finish(void)
 {
     qmp_server_free(server);
     machine_free(machine);
@@ -77,7 +77,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
         abort();
     }
     (void)g_snprintf(address.sun_path, sizeof(address.sun_path), "%s/qmp", directory);
-    start();
+    begin();
     return 0;
 }
 
@@ -175,8 +175,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     let_it_work(-1);
     remove_backends();
     if (!remove_devices() || machine_backends(machine)->len != backends_first) {
-        end();
-        start();
+        finish();
+        begin();
     }
     return 0;
 }

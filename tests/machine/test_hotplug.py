@@ -249,6 +249,71 @@ def test_a_hundred_times(directory):
         equal(len(os.listdir(f"/proc/{m.process.pid}/fd")), before, "descriptors")
 
 
+UNITS = """
+machine = { memory = "16M"; };
+backends = { d0 = { plugin = "block-ram"; size = "1M"; }; u0 = { plugin = "scsi-disk"; backend = "d0"; };
+             d1 = { plugin = "block-ram"; size = "2M"; }; n0 = { plugin = "net-null"; }; };
+devices = { scsi0 = { plugin = "virtio-scsi"; luns = ( { target = 1; }, { target = 0; backend = "u0"; },
+                                                       { target = 3; lun = 5; } ); };
+            net0 = { plugin = "virtio-net"; backend = "n0"; }; };
+"""
+
+
+def units(directory):
+    m = TestMachine(UNITS, directory, "--control", os.path.join(directory, "control"))
+    m.qmp = Qmp(os.path.join(directory, "control"))
+    return m
+
+
+def test_units_go_into_empty_places(directory):
+    with units(directory) as m:
+        fails = m.qmp.fails
+        fails("the place is taken", "device_add", driver="scsi-disk", id="x", bus="scsi0.0", drive="d1", scsi__id=0)
+        fails("no such place", "device_add", driver="scsi-disk", id="x", bus="scsi0.0", drive="d1", scsi__id=7)
+        fails("unknown option", "device_add", driver="scsi-disk", id="x", bus="scsi0.0", drive="d1", scsi__id=3,
+              lun=5, sirial="s")
+        fails("provides no bp.scsi/1", "device_add", driver="block-ram", id="x", bus="scsi0.0", size="1M", scsi__id=3)
+        m.qmp.ask("device_add", driver="scsi-disk", id="hot", bus="scsi0.0", drive="d1", scsi__id=3, lun=5)
+        fails("the place is taken", "device_add", driver="scsi-disk", id="x", bus="scsi0", drive="d1", scsi__id=3)
+        fails("is in use", "blockdev-del", node__name="d1")
+        fails("in use", "blockdev-del", node__name="hot")
+        m.qmp.ask("device_del", id="hot")
+        equal(m.qmp.event("DEVICE_DELETED")["device"], "hot", "gone")
+        m.qmp.ask("device_del", id="u0")
+        m.qmp.ask("device_add", driver="scsi-disk", id="any", bus="scsi0.0", drive="d1")
+        m.qmp.ask("device_del", id="scsi0", force=True)
+        equal(m.qmp.event("DEVICE_DELETED")["device"], "u0", "the unit of the description")
+        equal(m.qmp.event("DEVICE_DELETED")["device"], "scsi0", "the adapter")
+        m.qmp.ask("blockdev-del", node__name="any")
+
+
+def test_network_and_character_backends_and_the_cable(directory):
+    with units(directory) as m:
+        fails = m.qmp.fails
+        m.qmp.ask("netdev_add", type="null", id="n1")
+        fails("does not accept value 'nope'", "netdev_add", type="nope", id="n2")
+        fails("block-ram\" provides no bp.net", "netdev_add", type="block-ram", id="n2", size="1M")
+        fails("unknown option", "netdev_add", type="null", id="n2", x=1)
+        m.qmp.ask("device_add", driver="virtio-net-pci", id="net1", netdev="n1")
+        fails("in use", "netdev_del", id="n1")
+        fails("not found", "netdev_del", "DeviceNotFound", id="d0")
+        m.qmp.ask("netdev_add", type="net-null", id="n2")
+        m.qmp.ask("backend-swap", device="net1", backend="n2")
+        m.qmp.ask("netdev_del", id="n1")
+        m.qmp.ask("set_link", name="net1", up=False)
+        m.qmp.ask("set_link", name="n0", up=False)
+        m.qmp.ask("set_link", name="net1", up=True)
+        fails("Device 'd0' not found", "set_link", "DeviceNotFound", name="d0", up=True)
+        fails("Device 'scsi0' not found", "set_link", "DeviceNotFound", name="scsi0", up=True)
+        m.qmp.ask("chardev-add", id="c0", backend={"type": "file", "data": {"path": "/dev/null"}})
+        fails("does not accept", "chardev-add", id="c1", backend={"type": "nope", "data": {}})
+        fails("does not accept", "chardev-add", id="c1", backend={"type": 5})
+        fails("expected: object", "chardev-add", id="c1", backend={"type": "file", "data": 5})
+        equal([c["label"] for c in m.qmp.ask("query-chardev")], ["c0"], "characters")
+        m.qmp.ask("chardev-remove", id="c0")
+        fails("Chardev 'c0' not found", "chardev-remove", "DeviceNotFound", id="c0")
+
+
 if __name__ == "__main__":
     run_tests([test for name, test in sorted(globals().items())
                if name.startswith("test_") and callable(test)])

@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """backend-swap: backends and filters exchanged under a disk that is being used."""
 
+import base64
 import os
+import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from backplane import check, run_tests  # noqa: E402
 from registers import Qmp, TestMachine, equal  # noqa: E402
+from test_virtio_blk import IN, OUT, Disk  # noqa: E402
 
 SIZE = 1 << 20
 CONFIG = """
@@ -139,6 +142,94 @@ def test_two_hundred_swaps_lose_nothing(directory):
                 found = sorted((m.image("first", sector), m.image("second", sector)))
                 equal(found, [0, number + 1], f"write {number} is in one of the files")
         check(len(os.listdir(f"/proc/{m.process.pid}/fd")) < 64, "descriptors do not grow")
+
+
+RING = """
+machine = { memory = "16M"; };
+backends = { first = { plugin = "block-file"; path = "first.img"; create = "1M"; }; };
+devices = { blk0 = { plugin = "virtio-blk"; backend = "first"; address = "05.0"; }; };
+"""
+
+
+def test_a_thousand_swaps_under_a_ring_that_writes(directory):
+    """Sixteen writes are in the ring whenever the backend changes; each ends whole, in one of the files, and what
+    the guest reads is what it wrote last, as each write is repeated into both."""
+    control = os.path.join(directory, "control")
+    with TestMachine(RING, directory, "--control", control) as m, Qmp(control) as qmp:
+        qmp.ask("blockdev-add", driver="block-file", node__name="second", create=SIZE,
+                path=os.path.join(directory, "second.img"))
+        ring = Ring(m, 5 << 3)
+        names = ("second", "first")
+        written = {}
+        for swap in range(1000):
+            batch = [(sector, swap * 16 + i + 1) for i, sector in
+                     enumerate((swap * 7 + 11 * i) % 2048 for i in range(16))]
+            ring.offer_writes(batch)
+            qmp.ask("backend-swap", device="blk0", backend=names[swap & 1])
+            ring.wait(len(batch))
+            written.update(batch)
+            if swap % 100 == 99:
+                check_files(directory, written)
+        check_files(directory, written)
+        check(len(os.listdir(f"/proc/{m.process.pid}/fd")) < 64, "descriptors do not grow")
+
+
+def check_files(directory, written):
+    files = []
+    for name in ("first", "second"):
+        with open(os.path.join(directory, name + ".img"), "rb") as file:
+            files.append(file.read())
+    for sector, number in written.items():
+        whole = number.to_bytes(4, "little") * 128
+        found = [data[sector * 512:][:512] for data in files]
+        check(whole in found, f"write {number} of sector {sector} is in no file")
+        for data in found:
+            check(len({data[i:i + 4] for i in range(0, 512, 4)}) == 1, f"sector {sector} is torn")
+
+
+class Ring(Disk):
+    """Writes of one sector, several at a time."""
+
+    def __init__(self, machine, devfn):
+        super().__init__(machine, devfn, 0)
+        self.start_modern()
+
+    def offer_writes(self, batch):
+        table, heads = b"", b""
+        for i, (sector, number) in enumerate(batch):
+            at = 0x200000 + i * 0x1000
+            self.m.write(at, struct.pack("<IIQ", OUT, 0, sector) + b"\xee")
+            self.m.ask(f"b64write 0x{at + 0x200:x} 512 "
+                       + base64.b64encode(number.to_bytes(4, "little") * 128).decode())
+            for gpa, size, flags in ((at, 16, 1), (at + 0x200, 512, 1), (at + 16, 1, 2)):
+                table += struct.pack("<QIHH", gpa, size, flags, len(table) // 16 + 1)
+            heads += struct.pack("<H", 3 * i)
+        self.m.write(self.places[0], table)
+        for i in range(len(batch)):
+            self.m.write(self.places[1] + 4 + 2 * ((self.avail + i) % self.size), heads[2 * i:2 * i + 2])
+        self.avail = (self.avail + len(batch)) & 0xffff
+        self.m.write(self.places[1] + 2, struct.pack("<H", self.avail))
+        self.notify()
+
+    def wait(self, count):
+        self.m.wait_until(lambda: self.used_index() == self.avail, "the end of the writes")
+        for i in range(count):
+            equal(self.m.read(0x200010 + i * 0x1000, 1), b"\0", "status")
+
+
+def test_a_ring_disk_refuses_what_its_guest_could_not_use(directory):
+    control = os.path.join(directory, "control")
+    with TestMachine(RING, directory, "--control", control) as m, Qmp(control) as qmp:
+        ring = Ring(m, 5 << 3)
+        qmp.ask("blockdev-add", driver="block-ram", node__name="ro", size=SIZE, readonly=True)
+        qmp.fails("it is read-only", "backend-swap", device="blk0", backend="ro")
+        qmp.ask("blockdev-add", driver="block-ram", node__name="big", size=2 * SIZE)
+        qmp.fails("not of the same size", "backend-swap", device="blk0", backend="big")
+        ring.offer_writes([(1, 77)])
+        ring.wait(1)
+        qmp.ask("backend-swap", device="blk0", backend="big", verify="none")
+        equal(int(m.ask(f"readq 0x{ring.mmio + 0x2000:x}"), 16), 2 * SIZE // 512, "the capacity follows")
+        equal(ring.request(IN, 1, length=512), (0, bytes(512)), "another disk")
 
 
 if __name__ == "__main__":
