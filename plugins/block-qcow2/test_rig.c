@@ -10,12 +10,23 @@
 
 #define RING 8192u
 
+/* A write that a power failure may undo. */
+struct unflushed {
+    struct unflushed *next;
+    const struct file_queue *queue;
+    uint64_t user, offset, length;
+    uint64_t flush; /* the flush that covers it; 0: none yet */
+    uint32_t completed;
+    uint8_t before[];
+};
+
 struct file_queue {
     struct file_queue *next;
     struct file_disk *disk;
     struct bp_block_client client;
     void *opaque;
     struct bp_block_completion done[RING];
+    uint64_t flush[RING]; /* number of the flush that ends there; 0: another request */
     uint32_t count;
     uint32_t coming;
 };
@@ -52,6 +63,58 @@ file_open(void *self, const struct bp_block_queue_args *args, void **ret_queue)
 }
 
 static void
+remember(struct file_disk *disk, const struct file_queue *queue,
+         const struct bp_block_request *request)
+{
+    struct unflushed *made = calloc(1, sizeof(*made) + request->length);
+
+    made->queue = queue;
+    made->user = request->user;
+    made->offset = request->offset;
+    made->length = request->length;
+    made->next = disk->unflushed;
+    disk->unflushed = made;
+    if (pread(disk->fd, made->before, request->length, (off_t)request->offset) < 0) {
+        abort();
+    }
+}
+
+/* A flush covers the writes that had completed when it was submitted. */
+static uint64_t
+begin_flush(struct file_disk *disk)
+{
+    struct unflushed *write;
+
+    disk->flushes++;
+    for (write = disk->unflushed; write != NULL; write = write->next) {
+        if (write->completed && write->flush == 0) {
+            write->flush = disk->flushes;
+        }
+    }
+    return disk->flushes;
+}
+
+static void
+completed(struct file_disk *disk, const struct file_queue *queue, uint64_t user, uint64_t flush)
+{
+    struct unflushed **link = &disk->unflushed;
+
+    while (*link != NULL) {
+        struct unflushed *write = *link;
+
+        if (flush == 0 && write->queue == queue && write->user == user) {
+            write->completed = 1;
+        }
+        if (flush != 0 && write->flush != 0 && write->flush <= flush) {
+            *link = write->next;
+            free(write);
+        } else {
+            link = &write->next;
+        }
+    }
+}
+
+static void
 file_deliver(void *opaque)
 {
     struct file_queue *queue = opaque;
@@ -65,7 +128,9 @@ file_deliver(void *opaque)
 
         for (i = 0; queue->done[i].user != completion.user; i++) {
         }
+        completed(queue->disk, queue, completion.user, queue->flush[i]);
         queue->done[i] = queue->done[--queue->count];
+        queue->flush[i] = queue->flush[queue->count];
         queue->client.complete(queue->opaque, &completion, 1);
     }
 }
@@ -103,8 +168,9 @@ file_submit(void *self, void *opaque, const struct bp_block_request *requests, u
 
     (void)file_info(disk, &info);
     for (i = 0; i < count; i++) {
-        struct bp_block_completion *completion = &queue->done[queue->count++];
+        struct bp_block_completion *completion = &queue->done[queue->count];
 
+        queue->flush[queue->count++] = requests[i].op == BP_BLOCK_FLUSH ? begin_flush(disk) : 0;
         completion->user = requests[i].user;
         completion->flags = 0;
         completion->status = bp_block_check(&requests[i], &info);
@@ -112,9 +178,15 @@ file_submit(void *self, void *opaque, const struct bp_block_request *requests, u
             --disk->fail_header == 0) {
             completion->status = -EIO;
         }
+        if (disk->is_volatile && requests[i].op == BP_BLOCK_WRITE && completion->status == 0) {
+            remember(disk, queue, &requests[i]);
+        }
         if (completion->status == 0 && requests[i].op != BP_BLOCK_FLUSH) {
             completion->status = transfer(disk, &requests[i]);
         }
+    }
+    if (disk->interrupt_in > 0 && --disk->interrupt_in == 0) {
+        disk->interrupt(disk->opaque);
     }
     if (!queue->coming) {
         queue->coming = 1;
@@ -218,6 +290,45 @@ rig_open(struct rig *rig, const char *path, const char *options, const char *bac
     return rig->queue != NULL ? 0 : -EIO;
 }
 
+/* Newest first: a sector that keeps a write keeps it, whatever was there before. */
+void
+rig_power_failure(struct rig *rig, const char *path)
+{
+    const struct unflushed *write;
+    struct stat status;
+    int from = rig->file.fd, to = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    uint8_t *kept, sector[512];
+    off_t offset = 0;
+
+    if (to < 0 || fstat(from, &status) < 0 || ftruncate(to, status.st_size) < 0) {
+        abort();
+    }
+    kept = calloc(1, (size_t)status.st_size / 512 + 1);
+    while ((offset = lseek(from, offset, SEEK_DATA)) >= 0) {
+        off_t end = lseek(from, offset, SEEK_HOLE);
+
+        for (; offset < end; offset += 512) {
+            if (pread(from, sector, 512, offset) < 0 || pwrite(to, sector, 512, offset) != 512) {
+                abort();
+            }
+        }
+    }
+    for (write = rig->file.unflushed; write != NULL; write = write->next) {
+        uint64_t i;
+
+        for (i = 0; i < write->length; i += 512) {
+            uint64_t at = write->offset + i;
+
+            kept[at / 512] |= (uint8_t)(random() & 1);
+            if (!kept[at / 512] && pwrite(to, write->before + i, 512, (off_t)at) != 512) {
+                abort();
+            }
+        }
+    }
+    free(kept);
+    (void)close(to);
+}
+
 void
 rig_close(struct rig *rig)
 {
@@ -232,6 +343,11 @@ rig_close(struct rig *rig)
         struct file_queue *queue = rig->file.closed;
         rig->file.closed = queue->next;
         free(queue);
+    }
+    while (rig->file.unflushed != NULL) {
+        struct unflushed *write = rig->file.unflushed;
+        rig->file.unflushed = write->next;
+        free(write);
     }
     (void)close(rig->file.fd);
 }

@@ -8,6 +8,7 @@
 #include <backplane/testhost.h>
 
 struct file_queue;
+struct unflushed;
 
 struct file_disk {
     struct bp_block_ops ops;
@@ -17,6 +18,14 @@ struct file_disk {
     uint32_t readonly;
     uint32_t fail_header; /* the n-th write of the file's first sector fails */
     struct file_queue *closed;
+    /* A volatile cache: what no completed flush covers, newest first. */
+    uint32_t is_volatile;
+    uint64_t flushes;
+    struct unflushed *unflushed;
+    /* Called after every so many requests, in the middle of things; and what it is given. */
+    void (*interrupt)(void *opaque);
+    void *opaque;
+    uint32_t interrupt_in;
 };
 
 struct rig {
@@ -31,6 +40,9 @@ struct rig {
 /* Opens an image; backing: NULL or the raw contents of its backing disk. Returns 0 or what
  * realize() said; then only rig_close() is allowed. */
 int32_t rig_open(struct rig *rig, const char *path, const char *options, const char *backing);
+/* Copies the file as it could be after a power failure now: of the sectors that no flush covers,
+ * any may have been written or not. */
+void rig_power_failure(struct rig *rig, const char *path);
 /* Closes it in order. */
 void rig_close(struct rig *rig);
 
