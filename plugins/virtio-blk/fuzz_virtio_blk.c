@@ -35,6 +35,7 @@ struct target {
     struct th_block *disk;
     uint32_t runs;
     uint32_t saves;
+    uint32_t pci_cfg; /* where the capability is */
 };
 
 static uint64_t
@@ -203,6 +204,46 @@ step_memory(struct target *t, struct input *in, uint32_t op)
     }
 }
 
+/* A register of either interface: written, or read, which clears an ISR or ends a reset. */
+static void
+step_register(struct target *t, struct input *in, uint32_t bar, uint32_t op)
+{
+    uint32_t offset = (uint32_t)take(in, 1) & 0x7f;
+    uint32_t width = 1u << (op >> 4) % 3;
+
+    offset = bar == 1 && (offset & 0x40) ? 0x1000u * (1 + (op >> 7)) + (offset & 0x3f) : offset;
+    if (op & 0x40) {
+        (void)th_bar_read(t->dev, bar, offset, width);
+    } else {
+        th_bar_write(t->dev, bar, offset, width, take(in, 4));
+    }
+}
+
+/* Configuration space: mostly the capability that gives access without BARs, which is put together
+ * in three writes. */
+static void
+step_config(struct target *t, struct input *in, uint32_t op)
+{
+    uint32_t cap = t->pci_cfg;
+
+    switch (op >> 4 & 3) {
+    case 0:
+        th_pci_write(t->dev, cap + 8, 4, take(in, 2));
+        th_pci_write(t->dev, cap + 12, 4, take(in, 1) % 8);
+        break;
+    case 1:
+        th_pci_write(t->dev, cap + 4 + (op >> 6) * 4, op & 0x40 ? 4 : 1, take(in, 4));
+        break;
+    case 2:
+        (void)th_pci_read(t->dev, cap + 16 + (op >> 6), 1u << (op >> 6) % 3);
+        th_pci_write(t->dev, cap + 16, 4, take(in, 4));
+        break;
+    default: /* the command register, MSI-X on and off, anything */
+        th_pci_write(t->dev, (uint32_t)take(in, 1) & 0xfc, 4, take(in, 4));
+        break;
+    }
+}
+
 static void
 step(struct target *t, struct input *in)
 {
@@ -213,10 +254,10 @@ step(struct target *t, struct input *in)
         put(t, 0x3000 + 4 * (op >> 7), 2, op >> 7);
         break;
     case 7:
-        put(t, (uint32_t)take(in, 1) & 0x3f, 1u << (op >> 4) % 3, take(in, 4));
+        step_register(t, in, 1, op);
         break;
     case 8:
-        th_bar_write(t->dev, 0, take(in, 1) & 0x3f, 1u << (op >> 4) % 3, take(in, 4));
+        step_register(t, in, 0, op);
         break;
     case 9:
         th_block_hold(t->disk, op >> 4 & 1);
@@ -240,7 +281,7 @@ step(struct target *t, struct input *in)
         }
         break;
     case 14:
-        th_pci_write(t->dev, 0x40 + (op >> 4) * 8, 4, take(in, 4));
+        step_config(t, in, op);
         break;
     case 15:
         th_run(t->th);
@@ -254,6 +295,17 @@ step(struct target *t, struct input *in)
     }
 }
 
+static uint32_t
+find_pci_cfg(struct bp_instance *dev)
+{
+    uint32_t at = th_pci_read(dev, 0x34, 1);
+
+    while (at != 0 && !(th_pci_read(dev, at, 1) == 9 && th_pci_read(dev, at + 3, 1) == 5)) {
+        at = th_pci_read(dev, at + 1, 1);
+    }
+    return at;
+}
+
 static void
 plug(struct target *t)
 {
@@ -265,6 +317,8 @@ plug(struct target *t)
     if (t->dev == NULL) {
         abort();
     }
+    t->pci_cfg = find_pci_cfg(t->dev);
+    th_pci_write(t->dev, t->pci_cfg + 4, 1, 1); /* the BAR that it reaches */
 }
 
 static void
