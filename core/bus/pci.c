@@ -27,8 +27,8 @@ pci_bus_free(PciBus *bus)
     if (bus == NULL) {
         return;
     }
-    for (unsigned devfn = 0; devfn < PCI_BUS_DEVFNS; devfn++) {
-        pci_function_free(bus->functions[devfn]);
+    for (unsigned place = PCI_PLACES; place-- > 0;) { /* bridges after what is behind them */
+        pci_function_free(bus->functions[place]);
     }
     g_cond_clear(&bus->idle);
     g_mutex_clear(&bus->intx_lock);
@@ -38,23 +38,24 @@ pci_bus_free(PciBus *bus)
 }
 
 static const PciFunction *
-slot_occupant(const PciBus *bus, unsigned slot)
+slot_occupant(const PciBus *bus, unsigned bus_index, unsigned slot)
 {
     for (unsigned i = 0; i < 8; i++) {
-        if (bus->functions[PCI_DEVFN(slot, i)] != NULL) {
-            return bus->functions[PCI_DEVFN(slot, i)];
+        const PciFunction *function = bus->functions[pci_place(bus_index, PCI_DEVFN(slot, i))];
+        if (function != NULL) {
+            return function;
         }
     }
     return NULL;
 }
 
 static char *
-describe_slots(const PciBus *bus)
+describe_slots(const PciBus *bus, unsigned bus_index)
 {
     GString *text = g_string_new(NULL);
 
     for (unsigned slot = 0; slot < PCI_BUS_DEVFNS / 8; slot++) {
-        const PciFunction *occupant = slot_occupant(bus, slot);
+        const PciFunction *occupant = slot_occupant(bus, bus_index, slot);
         if (occupant != NULL) {
             g_string_append_printf(text, "%s%u %s", text->len != 0 ? ", " : "", slot,
                                    occupant->name);
@@ -76,22 +77,22 @@ choose_devfn(const PciBus *bus, const PciFunctionArgs *args, unsigned *devfn, GE
                         args->devfn >> 3);
             return false;
         }
-        if (bus->functions[args->devfn] != NULL) {
+        if (bus->functions[pci_place(args->bus, args->devfn)] != NULL) {
             g_set_error(error, BACKPLANE_ERROR, ERROR_CONFIG,
                         "pci function '%s': %02x.%u is taken by '%s'", args->name, args->devfn >> 3,
-                        args->devfn & 7, bus->functions[args->devfn]->name);
+                        args->devfn & 7, bus->functions[pci_place(args->bus, args->devfn)]->name);
             return false;
         }
         *devfn = args->devfn;
         return true;
     }
     for (unsigned slot = 0; slot < PCI_BUS_DEVFNS / 8; slot++) {
-        if (slot_occupant(bus, slot) == NULL) {
+        if (slot_occupant(bus, args->bus, slot) == NULL) {
             *devfn = PCI_DEVFN(slot, 0);
             return true;
         }
     }
-    slots = describe_slots(bus);
+    slots = describe_slots(bus, args->bus);
     g_set_error(error, BACKPLANE_ERROR, ERROR_CONFIG,
                 "pci function '%s': no slot is free (%s); give functions 1 to 7 of a slot to some",
                 args->name, slots);
@@ -110,12 +111,19 @@ pci_function_new(PciBus *bus, const PciFunctionArgs *args, GError **error)
                     args->interrupt_pin);
         return NULL;
     }
+    if (args->bus > bus->bridge_count) {
+        g_set_error(error, BACKPLANE_ERROR, ERROR_CONFIG,
+                    "pci function '%s': there is no bus %u, but %u bridges", args->name, args->bus,
+                    bus->bridge_count);
+        return NULL;
+    }
     if (!pci_bars_check(args, error) || !choose_devfn(bus, args, &devfn, error)) {
         return NULL;
     }
     function = g_new0(PciFunction, 1);
     function->bus = bus;
     function->name = g_strdup(args->name);
+    function->bus_index = args->bus;
     function->devfn = devfn;
     function->pin = args->interrupt_pin;
     function->config_written = args->config_written;
@@ -129,7 +137,7 @@ pci_function_new(PciBus *bus, const PciFunctionArgs *args, GError **error)
     }
     pci_config_init(function, args);
     g_mutex_lock(&bus->lock);
-    bus->functions[devfn] = function;
+    bus->functions[pci_place(args->bus, devfn)] = function;
     g_mutex_unlock(&bus->lock);
     return function;
 }
@@ -139,10 +147,11 @@ static void
 function_unlist(PciFunction *function)
 {
     PciBus *bus = function->bus;
+    unsigned place = pci_place(function->bus_index, function->devfn);
 
     g_mutex_lock(&bus->lock);
-    if (bus->functions[function->devfn] == function) {
-        bus->functions[function->devfn] = NULL;
+    if (bus->functions[place] == function) {
+        bus->functions[place] = NULL;
     }
     while (function->users != 0) {
         g_cond_wait(&bus->idle, &bus->lock);
@@ -177,22 +186,31 @@ pci_function_devfn(const PciFunction *function)
     return function->devfn;
 }
 
+unsigned
+pci_function_bus(const PciFunction *function)
+{
+    return function->bus_index;
+}
+
+unsigned
+pci_function_leads_to(const PciFunction *function)
+{
+    return function->leads_to;
+}
+
 const char *
 pci_function_name(const PciFunction *function)
 {
     return function->name;
 }
 
-static PciFunction *
-function_enter(PciBus *bus, unsigned bus_number, unsigned devfn)
+PciFunction *
+pci_function_enter(PciBus *bus, unsigned place)
 {
     PciFunction *function;
 
-    if (bus_number != 0 || devfn >= PCI_BUS_DEVFNS) {
-        return NULL;
-    }
     g_mutex_lock(&bus->lock);
-    function = bus->functions[devfn];
+    function = bus->functions[place];
     if (function != NULL) {
         function->users++;
     }
@@ -200,8 +218,8 @@ function_enter(PciBus *bus, unsigned bus_number, unsigned devfn)
     return function;
 }
 
-static void
-function_leave(PciFunction *function)
+void
+pci_function_leave(PciFunction *function)
 {
     PciBus *bus = function->bus;
 
@@ -212,18 +230,35 @@ function_leave(PciFunction *function)
     g_mutex_unlock(&bus->lock);
 }
 
+/* A bridge turns accesses to the number of the bus behind it into ones that select a device there;
+ * there is one level of bridges, so every other number is nobody's. */
+static PciFunction *
+function_with_number(PciBus *bus, unsigned bus_number, unsigned devfn)
+{
+    unsigned index = 0;
+
+    if (bus_number != 0) {
+        g_mutex_lock(&bus->lock);
+        index = pci_bus_with_number_locked(bus, bus_number);
+        g_mutex_unlock(&bus->lock);
+    }
+    return index != PCI_NO_BUS && devfn < PCI_BUS_DEVFNS
+               ? pci_function_enter(bus, pci_place(index, devfn))
+               : NULL;
+}
+
 uint32_t
 pci_bus_config_read(PciBus *bus, unsigned bus_number, unsigned devfn, uint16_t offset,
                     unsigned size)
 {
-    PciFunction *function = function_enter(bus, bus_number, devfn);
+    PciFunction *function = function_with_number(bus, bus_number, devfn);
     uint32_t value;
 
     if (function == NULL) {
         return UINT32_MAX >> (32 - 8 * size); /* master abort: 3.2.2.3.4 */
     }
     value = pci_config_read(function, offset, size);
-    function_leave(function);
+    pci_function_leave(function);
     return value;
 }
 
@@ -231,20 +266,20 @@ void
 pci_bus_config_write(PciBus *bus, unsigned bus_number, unsigned devfn, uint16_t offset,
                      unsigned size, uint32_t value)
 {
-    PciFunction *function = function_enter(bus, bus_number, devfn);
+    PciFunction *function = function_with_number(bus, bus_number, devfn);
 
     if (function != NULL) {
         pci_config_write(function, offset, size, value);
-        function_leave(function);
+        pci_function_leave(function);
     }
 }
 
 void
 pci_bus_reset(PciBus *bus)
 {
-    for (unsigned devfn = 0; devfn < PCI_BUS_DEVFNS; devfn++) {
-        if (bus->functions[devfn] != NULL) {
-            pci_function_reset(bus->functions[devfn]);
+    for (unsigned place = 0; place < PCI_PLACES; place++) {
+        if (bus->functions[place] != NULL) {
+            pci_function_reset(bus->functions[place]);
         }
     }
 }
@@ -252,9 +287,9 @@ pci_bus_reset(PciBus *bus)
 void
 pci_bus_foreach(PciBus *bus, void (*each)(PciFunction *function, void *opaque), void *opaque)
 {
-    for (unsigned devfn = 0; devfn < PCI_BUS_DEVFNS; devfn++) {
-        if (bus->functions[devfn] != NULL) {
-            each(bus->functions[devfn], opaque);
+    for (unsigned place = 0; place < PCI_PLACES; place++) {
+        if (bus->functions[place] != NULL) {
+            each(bus->functions[place], opaque);
         }
     }
 }

@@ -20,6 +20,7 @@ typedef struct PciFunction PciFunction;
 #define PCI_DEVFN_AUTO            0xFFFFu
 #define PCI_BAR_COUNT             6
 #define PCI_ROM_BAR               6
+#define PCI_BRIDGES_MAX           8u
 
 typedef struct {
     uint64_t size; /* 0: absent; power of two; at least 4 for I/O, 16 for memory */
@@ -30,6 +31,7 @@ typedef struct {
 
 typedef struct {
     const char *name;
+    unsigned bus;   /* 0: the board's; n: the one behind the n-th bridge */
     unsigned devfn; /* or PCI_DEVFN_AUTO: the first free slot */
     uint16_t vendor_id, device_id;
     uint16_t subsystem_vendor_id, subsystem_id;
@@ -66,6 +68,10 @@ void pci_bus_free(PciBus *bus);
 void pci_bus_state(void *bus, ChipState *state);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PciBus, pci_bus_free)
 
+/* A bridge to another bus, which is numbered from 1 here, in the order of these calls, whatever
+ * number the guest gives it. ERROR_CONFIG: as below, or there are too many. [control] */
+bool pci_bus_add_bridge(PciBus *bus, unsigned devfn, GError **error);
+
 /* ERROR_CONFIG: devfn taken, bus full (says which slots are taken by what), a bad BAR. [control] */
 PciFunction *pci_function_new(PciBus *bus, const PciFunctionArgs *args, GError **error);
 /* Returns when no guest access is inside the function any more: not under args.lock, not from the
@@ -78,6 +84,15 @@ void pci_function_hide(PciFunction *function);
  * that changed, under args.lock like a guest's write; config_written is not called. [control] */
 void pci_function_reset(PciFunction *function);
 unsigned pci_function_devfn(const PciFunction *function);
+unsigned pci_function_bus(const PciFunction *function); /* as in its arguments */
+unsigned
+pci_function_bus_number(const PciFunction *function); /* as the guest counts; 0: none yet */
+/* The path of its bus in the firmware's device tree. */
+char *pci_function_parent_path(const PciFunction *function);
+/* The bus that a bridge leads to; 0: it is no bridge. */
+unsigned pci_function_leads_to(const PciFunction *function);
+/* The pin (0: none) and slot of the board's bus at which its INTx arrives: a bridge turns pins. */
+unsigned pci_function_board_pin(const PciFunction *function, unsigned *slot);
 uint16_t pci_function_command(const PciFunction *function); /* current COMMAND; wait-free [any] */
 void pci_function_set_intx(PciFunction *function, bool level); /* honours INTX_DISABLE [any] */
 

@@ -192,13 +192,10 @@ bar_decoded_address(const PciFunction *function, unsigned bar)
     }
     address &= ~(args->size - 1);
     last = address + (args->size - 1);
-    if (args->is_io) {
-        return last < PIO_SPACE_SIZE ? address : PCI_NOT_DECODED;
-    }
-    if (last == UINT32_MAX || last >= PHYSICAL_LIMIT) {
+    if (args->is_io ? last >= PIO_SPACE_SIZE : last == UINT32_MAX || last >= PHYSICAL_LIMIT) {
         return PCI_NOT_DECODED;
     }
-    return address;
+    return pci_bridge_passes(function, args->is_io, address, last) ? address : PCI_NOT_DECODED;
 }
 
 static void

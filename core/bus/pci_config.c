@@ -45,10 +45,12 @@ void
 pci_intx_update(PciFunction *function)
 {
     PciBus *bus = function->bus;
-    unsigned pirq = pci_slot_pirq(function->devfn >> 3, function->pin);
+    unsigned slot;
+    unsigned pin = pci_function_board_pin(function, &slot);
+    unsigned pirq = pci_slot_pirq(slot, pin);
     bool driven;
 
-    if (function->pin == 0) {
+    if (pin == 0) {
         return;
     }
     g_mutex_lock(&bus->intx_lock);
@@ -78,6 +80,9 @@ pci_config_follow_locked(PciFunction *function)
 {
     atomic_store(&function->command, pci_get16(&function->config[PCI_REG_COMMAND]));
     pci_bars_update_locked(function);
+    if (function->leads_to != 0) {
+        pci_bridge_each(function, pci_bars_update_locked); /* its windows may have moved */
+    }
     pci_messages_update_locked(function);
     pci_intx_update(function);
 }
@@ -86,7 +91,7 @@ static bool
 slot_has_more_functions_locked(const PciFunction *function)
 {
     for (unsigned i = 1; i < 8; i++) {
-        if (function->bus->functions[function->devfn + i] != NULL) {
+        if (function->bus->functions[pci_place(function->bus_index, function->devfn + i)] != NULL) {
             return true;
         }
     }

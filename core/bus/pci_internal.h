@@ -17,6 +17,8 @@
 
 #define PCI_CONFIG_SIZE 256u
 #define PCI_BUS_DEVFNS  256u
+#define PCI_PLACES      ((1 + PCI_BRIDGES_MAX) * PCI_BUS_DEVFNS)
+#define PCI_NO_BUS      UINT32_MAX
 #define PCI_REGIONS     (PCI_BAR_COUNT + 1) /* six BARs and the ROM */
 #define PCI_NOT_DECODED UINT64_MAX
 
@@ -101,6 +103,8 @@ typedef struct {
 struct PciFunction {
     PciBus *bus;
     char *name;
+    unsigned bus_index; /* 0: the board's bus */
+    unsigned leads_to;  /* a bridge: the index of the bus behind it, else 0 */
     unsigned devfn;
     uint8_t pin;
     unsigned users; /* guest accesses inside; the function is freed when there are none */
@@ -130,10 +134,26 @@ struct PciBus {
     GMutex update_lock;
     GMutex lock;
     GMutex intx_lock;
-    GCond idle; /* with lock: some function's users reached 0 */
-    PciFunction *functions[PCI_BUS_DEVFNS];
+    GCond idle;                            /* with lock: some function's users reached 0 */
+    PciFunction *functions[PCI_PLACES];    /* by pci_place() */
+    PciFunction *bridges[PCI_BRIDGES_MAX]; /* to bus 1, 2, ... */
+    unsigned bridge_count;
     unsigned pirq_count[4];
 };
+
+/* Where a function is in the table of its bus. */
+static inline unsigned
+pci_place(unsigned bus_index, unsigned devfn)
+{
+    return bus_index * PCI_BUS_DEVFNS + devfn;
+}
+
+/* The bridge it is behind, or NULL. */
+static inline PciFunction *
+pci_bridge_of(const PciFunction *function)
+{
+    return function->bus_index != 0 ? function->bus->bridges[function->bus_index - 1] : NULL;
+}
 
 static inline uint32_t
 pci_get32(const uint8_t *bytes)
@@ -162,6 +182,18 @@ pci_put16(uint8_t *bytes, uint32_t value)
     bytes[0] = (uint8_t)value;
     bytes[1] = (uint8_t)(value >> 8);
 }
+
+/* pci.c: a guest is inside the function between the two. NULL: there is none. */
+PciFunction *pci_function_enter(PciBus *bus, unsigned place);
+void pci_function_leave(PciFunction *function);
+
+/* pci_bridge.c */
+/* Calls each for every function behind a bridge. */
+void pci_bridge_each(PciFunction *bridge, void (*each)(PciFunction *function));
+/* Whether the bridge that a function is behind, if any, lets these addresses through. */
+bool pci_bridge_passes(const PciFunction *function, bool is_io, uint64_t first, uint64_t last);
+/* The bus that the guest gave this number, not 0, or PCI_NO_BUS. */
+unsigned pci_bus_with_number_locked(const PciBus *bus, unsigned number);
 
 /* pci_bar.c */
 bool pci_bars_check(const PciFunctionArgs *args, GError **error);

@@ -3,11 +3,18 @@
 #include "bus/pci_internal.h"
 
 enum {
-    TAG_CONFIG = 0x100, /* each + devfn */
+    TAG_CONFIG = 0x100, /* each + devfn, + 400h for each bridge before its bus */
     TAG_TABLE = 0x200,
     TAG_PENDING = 0x300,
+    TAGS_OF_A_BUS = 0x400,
     MSIX_ENTRY_BYTES = 16,
 };
+
+static unsigned
+tag_index(const PciFunction *function)
+{
+    return function->bus_index * TAGS_OF_A_BUS + function->devfn;
+}
 
 /* What no write can change is what the function is: another function's state is refused. Status
  * bits are the device's to set. */
@@ -36,7 +43,7 @@ state_of_table(PciFunction *function, ChipState *state)
     const ChipObject object = {TAG_TABLE, &field, 1, bytes, NULL};
 
     if (messages->msix_table != NULL) {
-        chip_state_object(state, &object, function->devfn, messages->msix_table);
+        chip_state_object(state, &object, tag_index(function), messages->msix_table);
     }
 }
 
@@ -55,7 +62,7 @@ state_of_pending(PciFunction *function, ChipState *state)
     for (unsigned i = 0; i < messages->count; i++) {
         pending[i] = pci_vector_is_pending_locked(function, i);
     }
-    chip_state_object(state, &object, function->devfn, pending);
+    chip_state_object(state, &object, tag_index(function), pending);
     for (unsigned i = 0; i < messages->count && state->phase == CHIP_STATE_RESTORE; i++) {
         messages->vectors[i].pending = pending[i] != 0;
     }
@@ -70,7 +77,7 @@ function_state(PciFunction *function, ChipState *state)
 
     g_mutex_lock(&bus->update_lock);
     g_mutex_lock(&bus->lock);
-    chip_state_object(state, &object, function->devfn, function);
+    chip_state_object(state, &object, tag_index(function), function);
     g_mutex_unlock(&bus->lock);
     state_of_table(function, state);
     state_of_pending(function, state);
@@ -88,9 +95,9 @@ pci_bus_state(void *chip, ChipState *state)
 {
     PciBus *bus = chip;
 
-    for (unsigned devfn = 0; devfn < PCI_BUS_DEVFNS; devfn++) {
-        if (bus->functions[devfn] != NULL) {
-            function_state(bus->functions[devfn], state);
+    for (unsigned place = 0; place < PCI_PLACES; place++) {
+        if (bus->functions[place] != NULL) {
+            function_state(bus->functions[place], state);
         }
     }
 }
