@@ -187,6 +187,11 @@ make_chipset(Board *board, const BoardArgs *args, GError **error)
     if (board->host_bridge == NULL) {
         return false;
     }
+    for (unsigned i = 0; i < args->pci_bridge_count; i++) {
+        if (!pci_bus_add_bridge(board->pci, args->pci_bridges[i], error)) {
+            return false;
+        }
+    }
     if (args->acpi) {
         board->power = piix4_pm_new(&power, error);
         return board->power != NULL;

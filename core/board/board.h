@@ -46,6 +46,8 @@ typedef struct {
     int32_t rtc_offset_s;  /* local time: added to what the guest reads */
     bool acpi;             /* tables and PM function */
     bool hotplug;          /* of PCI slots; with acpi */
+    const unsigned *pci_bridges; /* device and function of each */
+    unsigned pci_bridge_count;
     BoardIdentity identity;
     void (*request)(void *opaque, BoardRequest request);
     /* The guest lets go of the functions of a PCI slot; like request. Needed with hotplug. */

@@ -35,7 +35,13 @@ note_function(PciFunction *function, void *opaque)
     unsigned slot = devfn >> 3 & (SLOTS - 1);
     unsigned pin = pci_function_peek(function, REGISTER_INTERRUPT_PIN, 1);
 
+    if (pci_function_bus(function) != 0) {
+        return; /* a system turns the pin and looks up the bridge's */
+    }
     map->present[slot] = true;
+    for (unsigned i = 1; i <= PINS && pci_function_leads_to(function) != 0; i++) {
+        map->gsi[slot][i - 1] = (uint8_t)pci_route_gsi(devfn, i);
+    }
     if (pin >= 1 && pin <= PINS) {
         map->gsi[slot][pin - 1] = (uint8_t)pci_route_gsi(devfn, pin);
     }

@@ -80,6 +80,9 @@ static const struct bp_prop smbios_props[] = {
     {.name = NULL},
 };
 
+static const struct bp_prop pci_bridge_prop = {
+    .name = "address", .type = BP_PROP_STRING, .help = "PCI slot and function, such as 1f.0"};
+
 static const struct bp_prop control_user_prop = {
     .name = "user", .type = BP_PROP_STRING, .min = 1, .max = 64, .help = "a user"};
 
@@ -147,6 +150,11 @@ const struct bp_prop machine_props[] = {
      .type = BP_PROP_BOOL,
      .def = "false",
      .help = "take all memory from the host at start"},
+    {.name = "pci_bridges",
+     .type = BP_PROP_LIST,
+     .children = &pci_bridge_prop,
+     .max = 8,
+     .help = "addresses of PCI bridges; what is behind the n-th has an address such as n:05.0"},
     {.name = "acpi", .type = BP_PROP_BOOL, .def = "true", .help = "ACPI tables"},
     {.name = "hotplug",
      .type = BP_PROP_BOOL,
@@ -189,6 +197,7 @@ const struct bp_prop instance_props[] = {
 const struct bp_prop pci_props[] = {
     {.name = "address",
      .type = BP_PROP_STRING,
-     .help = "PCI slot and function in hexadecimal, such as 05.0; default: assigned"},
+     .help = "PCI slot and function in hexadecimal, such as 05.0, or 1:05.0 behind a bridge; "
+             "default: assigned"},
     {.name = NULL},
 };

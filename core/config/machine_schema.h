@@ -11,7 +11,7 @@
  *   loops = 1 (1..64);  loop_engine = "auto" | "io_uring" | "epoll";
  *   irqchip = "kernel" | "split";
  *   hugepages = "none" | "2M" | "1G";  shared_memory = false;  prealloc = false;
- *   acpi = true;
+ *   acpi = true;  pci_bridges = ("1f.0", ...) (to bus 1, 2, ... of devices' addresses);
  *   control = "" (path of the control socket; empty: none);
  *   rtc = { base = "utc" | "localtime" | "2026-11-22T10:00:00"; clock = "host" | "vm"; };
  *   boot = { order = [...]; strict = false; menu = false; menu_wait = 0 (ms);
@@ -25,5 +25,6 @@ extern const struct bp_prop machine_props[];
 
 /* plugin (required), class (optional: another class of the plugin), loop = 0. */
 extern const struct bp_prop instance_props[];
-/* Those of devices on the PCI bus, besides: address = "05.0" (slot.function, hexadecimal). */
+/* Those of devices on the PCI bus, besides: address = "05.0" (slot.function, hexadecimal), behind
+ * the first bridge "1:05.0". */
 extern const struct bp_prop pci_props[];

@@ -30,16 +30,22 @@ struct PlanInstance {
     unsigned class_index; /* in the image's classes */
     Node *node;           /* its group in the description, defaults filled in */
     GArray *slot_uses;    /* PlanSlotUse */
-    unsigned devfn;       /* BP_BUS_PCI: assigned address; else 0 */
-    unsigned loop;        /* option "loop" */
+    unsigned devfn; /* BP_BUS_PCI: assigned address, bus * 256 + slot * 8 + function; else 0 */
+    unsigned loop;  /* option "loop" */
 };
 
+#define PLAN_BUS_DEVFNS      256u
+#define PLAN_PCI_BRIDGES_MAX 8u
+
 struct MachinePlan {
-    char *path;           /* of the description */
-    Node *root;           /* resolved tree: machine, backends, devices */
-    const Node *machine;  /* the "machine" group, defaults filled in (see machine_schema.h) */
-    GPtrArray *backends;  /* PlanInstance*, in an order in which each comes after those below it */
-    GPtrArray *devices;   /* PlanInstance*, in order of the description */
+    char *path;          /* of the description */
+    Node *root;          /* resolved tree: machine, backends, devices */
+    const Node *machine; /* the "machine" group, defaults filled in (see machine_schema.h) */
+    GPtrArray *backends; /* PlanInstance*, in an order in which each comes after those below it */
+    GPtrArray *devices;  /* PlanInstance*, in order of the description */
+    unsigned
+        pci_bridges[PLAN_PCI_BRIDGES_MAX]; /* slot * 8 + function of the one to bus 1, 2, ... */
+    unsigned pci_bridge_count;
     PluginSearch *search; /* where plugins were looked for; owns the images */
 };
 

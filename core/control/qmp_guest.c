@@ -191,7 +191,7 @@ add_function(PciFunction *function, void *opaque)
     unsigned class_code = pci_function_peek(function, 0x0a, 2);
     unsigned pin = pci_function_peek(function, 0x3d, 1), bar;
 
-    json_object_set_int_member(object, "bus", 0);
+    json_object_set_int_member(object, "bus", pci_function_bus_number(function));
     json_object_set_int_member(object, "slot", devfn >> 3);
     json_object_set_int_member(object, "function", devfn & 7);
     json_object_set_string_member(object, "qdev_id", pci_function_name(function));

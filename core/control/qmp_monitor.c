@@ -143,8 +143,8 @@ info_qtree(Machine *machine, GString *out)
         const Instance *device = devices->pdata[i];
         g_string_append_printf(out, "  dev: %s, id \"%s\"\r\n", device->class->name, device->id);
         if (device->class->bus == BP_BUS_PCI) {
-            g_string_append_printf(out, "    addr = %02x.%x\r\n", device->plan->devfn >> 3,
-                                   device->plan->devfn & 7);
+            unsigned devfn = device->plan->devfn % PLAN_BUS_DEVFNS;
+            g_string_append_printf(out, "    addr = %02x.%x\r\n", devfn >> 3, devfn & 7);
         }
         info_qtree_slots(machine, device, out);
     }

@@ -260,6 +260,8 @@ make_board(Machine *machine, GError **error)
         .own_irqchip = machine->args.test || wants_split(machine),
         .acpi = node_bool(node_child(node, "acpi"), true),
         .hotplug = node_bool(node_child(node, "hotplug"), true),
+        .pci_bridges = machine->plan->pci_bridges,
+        .pci_bridge_count = machine->plan->pci_bridge_count,
         .identity =
             {
                 .uuid = text_or_null(node, "uuid"),

@@ -50,7 +50,8 @@ fill_args(PciFunctionArgs *args, const struct bp_pci_args *given, const Instance
 
     *args = (PciFunctionArgs){
         .name = instance->id,
-        .devfn = instance->plan->devfn,
+        .bus = instance->plan->devfn / PLAN_BUS_DEVFNS,
+        .devfn = instance->plan->devfn % PLAN_BUS_DEVFNS,
         .vendor_id = given->vendor_id,
         .device_id = given->device_id,
         .subsystem_vendor_id = given->subsystem_vendor_id,
@@ -228,7 +229,11 @@ pci_host_command(Instance *instance)
 static int32_t
 pci_host_address(Instance *instance)
 {
-    return instance->function != NULL ? (int32_t)pci_function_devfn(instance->function) : -ENOENT;
+    const PciFunction *function = instance->function;
+
+    return function != NULL
+               ? (int32_t)(pci_function_bus(function) << 8 | pci_function_devfn(function))
+               : -ENOENT;
 }
 
 static int32_t

@@ -258,14 +258,16 @@ instance_reset(Instance *instance, uint32_t kind)
 static char *
 device_path(const Instance *instance)
 {
+    g_autofree char *bus = NULL;
     unsigned devfn;
 
     if (instance->function == NULL) {
         return g_strdup("/pci@i0cf8/isa@1");
     }
     devfn = pci_function_devfn(instance->function);
-    return (devfn & 7) != 0 ? g_strdup_printf("/pci@i0cf8/*@%x,%x", devfn >> 3, devfn & 7)
-                            : g_strdup_printf("/pci@i0cf8/*@%x", devfn >> 3);
+    bus = pci_function_parent_path(instance->function);
+    return (devfn & 7) != 0 ? g_strdup_printf("%s/*@%x,%x", bus, devfn >> 3, devfn & 7)
+                            : g_strdup_printf("%s/*@%x", bus, devfn >> 3);
 }
 
 char *
