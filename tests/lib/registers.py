@@ -187,13 +187,13 @@ class TestMachine:
         self.outl(0xcf8, 0x80000000 | devfn << 8 | (offset & 0xfc))
         {1: self.outb, 2: self.outw, 4: self.outl}[width](0xcfc + offset % 4, value)
 
-    def functions(self):
-        """devfn of every function of bus 0, found the way firmware does."""
+    def functions(self, bus=0):
+        """bus << 8 | devfn of every function of a bus, found the way firmware does."""
         found = []
         for slot in range(32):
             many = True
             for function in range(8):
-                devfn = slot << 3 | function
+                devfn = bus << 8 | slot << 3 | function
                 if (function == 0 or many) and self.config_read(devfn, 0, 2) != 0xffff:
                     found.append(devfn)
                 if function == 0:

@@ -6,6 +6,7 @@ import os
 import random
 import struct
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from backplane import check, run_tests  # noqa: E402
@@ -134,8 +135,8 @@ def machine(directory, count=1, options="", extra=""):
             file.write(data[i])
     backends = "".join(f'd{i} = {{ plugin = "block-file"; path = "{image}"; }};\n'
                        for i, image in enumerate(images))
-    disks = "".join(f'blk{i} = {{ plugin = "virtio-blk"; backend = "d{i}"; {options} }};\n'
-                    for i in range(count))
+    disks = "".join(f'blk{i} = {{ plugin = "virtio-blk"; backend = "d{i}"; '
+                    f'{options(i) if callable(options) else options} }};\n' for i in range(count))
     m = TestMachine(f"""
 machine = {{ memory = "64M"; {extra} }};
 backends = {{ {backends} }};
@@ -240,6 +241,88 @@ def test_28_disks_answer_in_one_machine(directory):
             equal(disk.request(IN, 7, length=512), (0, m.data[index][7 * SECTOR:8 * SECTOR]), "read")
 
 
+class Bridge:
+    """A bridge, with a bus number and a window of ports and of memory as firmware would give them."""
+
+    def __init__(self, machine, devfn, number):
+        self.m, self.devfn, self.number = machine, devfn, number
+        machine.config_write(devfn, 0x18, number << 16 | number << 8)
+        self.windows(True)
+        machine.config_write(devfn, 4, 7, 2)
+
+    def windows(self, are_open):
+        io, memory = 0x1000 * self.number, MMIO + 0x1000000 * self.number
+        self.m.config_write(self.devfn, 0x1c, (io >> 8) * 0x101 if are_open else 0x00f0, 2)
+        self.m.config_write(self.devfn, 0x20, (memory >> 16) + 0xf0 << 16 | memory >> 16 if are_open else 0xfff0)
+        self.m.config_write(self.devfn, 0x24, 0xfff0)
+
+    def disk(self, devfn, index):
+        disk = Disk(self.m, devfn, 0)
+        disk.io, disk.mmio = 0x1000 * self.number + 0x80 * index, MMIO + 0x1000000 * self.number + 0x10000 * index
+        self.m.config_write(devfn, 0x10, disk.io)
+        self.m.config_write(devfn, 0x14, disk.mmio)
+        return disk
+
+
+def answers(m, disk, index):
+    """A disk is the one that it should be."""
+    (disk.legacy if index % 2 else disk.start_modern)()
+    equal(disk.request(GET_ID, length=20)[1].rstrip(b"\0"), b"blk%d" % index, "id")
+    equal(disk.request(IN, 7, length=512), (0, m.data[index][7 * SECTOR:8 * SECTOR]), "read")
+
+
+def test_100_disks_answer_in_functions_of_a_slot_and_behind_bridges(directory):
+    started = time.monotonic()
+    with machine(directory, 100, options=lambda i: f'address = "02.{i}";' if i < 8 else "",
+                 extra='pci_bridges = ("1d.0", "1e.0", "1f.0");') as m:
+        print(f"# 100 disks: ready after {time.monotonic() - started:.2f} s")
+        equal(len(m.disks), 8 + 26, "disks on the board's bus")
+        check(m.config_read(0x10, 0x0e, 1) & 0x80, "the slot says that it has more functions")
+        for index, devfn in enumerate(m.disks):
+            answers(m, Disk(m, devfn, index), index)
+        index = len(m.disks)
+        for number, devfn in enumerate(d for d in m.functions() if m.config_read(d, 8) >> 8 == 0x060400):
+            equal(m.config_read(devfn, 0x0e, 1), 1, "header of a bridge")
+            number = number + 1
+            equal(m.functions(number), [], "nothing has that number yet")
+            bridge = Bridge(m, devfn, number)
+            for at, behind in enumerate(m.functions(number)):
+                answers(m, bridge.disk(behind, at), index)
+                index += 1
+        equal(index, 100, "disks that answered")
+
+
+def test_a_bridge_passes_what_its_windows_say_and_turns_interrupt_pins(directory):
+    with machine(directory, 2, options=lambda i: f'address = "1:{6 + i:02x}.0";', extra='pci_bridges = ("1e.0");') as m:
+        equal(m.disks, [], "disks on the board's bus")
+        bridge = Bridge(m, 0x1e << 3, 3)
+        found = m.functions(3)
+        equal(found, [3 << 8 | 6 << 3, 3 << 8 | 7 << 3], "behind the bridge")
+        for index, devfn in enumerate(found):
+            disk = bridge.disk(devfn, index)
+            disk.legacy()
+            equal(disk.request(GET_ID, length=20)[1].rstrip(b"\0"), b"blk%d" % index, "id")
+            pin = ((devfn >> 3) + 0) & 3
+            irq = 10 + (0x1e - 1 + pin) % 4 % 2
+            check(m.irq(irq), f"the pin turns to IRQ {irq}")
+            m.inb(disk.io + 0x13)
+            check(not m.irq(irq), "and falls")
+        bridge.windows(False)
+        equal(m.inl(disk.io), 0xffffffff, "ports outside the window")
+        equal(disk.mmio_read(0x14, 1), 0xff, "memory outside the window")
+        bridge.windows(True)
+        equal(m.inb(disk.io + 0x12), 7, "inside again")
+        m.config_write(bridge.devfn, 4, 4, 2)
+        equal(m.inl(disk.io), 0xffffffff, "a bridge that forwards nothing")
+        m.config_write(bridge.devfn, 4, 7, 2)
+        equal(m.inb(disk.io + 0x12), 7, "and forwards again")
+        m.config_write(bridge.devfn, 0x3e, 0x40, 2)
+        equal(m.config_read(found[0], 0x10), 1, "a reset of the bus takes the BARs away")
+        m.config_write(bridge.devfn, 0x3e, 0, 2)
+        m.config_write(bridge.devfn, 0x18, 5 << 16 | 5 << 8)
+        equal((m.functions(3), len(m.functions(5))), ([], 2), "the number is the guest's")
+
+
 def test_two_loops_serve_four_queues(directory):
     with machine(directory, options="queues = 4; queue_loops = (0, 1);", extra="loops = 2;") as m:
         disk = Disk(m, m.disks[0], 0)
@@ -270,6 +353,8 @@ if __name__ == "__main__":
         test_a_masked_vector_waits_with_its_pending_bit,
         test_registers_are_reached_through_configuration_space,
         test_28_disks_answer_in_one_machine,
+        test_100_disks_answer_in_functions_of_a_slot_and_behind_bridges,
+        test_a_bridge_passes_what_its_windows_say_and_turns_interrupt_pins,
         test_two_loops_serve_four_queues,
         test_a_broken_ring_needs_a_reset_and_nothing_else,
     ])
