@@ -27,10 +27,10 @@ enum {
 };
 
 /* The ports that are left when the first range is full: above those of ISA cards, below the board's
- * power management. */
+ * hot-plug and power management. */
 enum {
     IO_START_LOW = 0x1000,
-    IO_END_LOW = 0xB000,
+    IO_END_LOW = 0xA000,
 };
 
 typedef struct {

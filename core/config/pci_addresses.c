@@ -19,6 +19,7 @@
 typedef struct {
     ErrorList *errors;
     const MachinePlan *plan;
+    unsigned last_bus; /* of those where free slots are dealt out */
     const PlanInstance *owners[BUSES * PLAN_BUS_DEVFNS];
     bool is_placed[PLAN_INSTANCES_MAX];
 } PciPlaces;
@@ -189,7 +190,7 @@ place_on_bus(PciPlaces *places, PlanInstance *device, unsigned bus)
 static void
 place_anywhere(PciPlaces *places, PlanInstance *device)
 {
-    for (unsigned bus = 0; bus <= places->plan->pci_bridge_count; bus++) {
+    for (unsigned bus = 0; bus <= places->last_bus; bus++) {
         if (place_on_bus(places, device, bus)) {
             return;
         }
@@ -243,6 +244,7 @@ pci_addresses_assign(MachinePlan *plan, ErrorList *errors)
     guint count = MIN(plan->devices->len, PLAN_INSTANCES_MAX);
 
     place_bridges(plan, errors);
+    places.last_bus = plan->pci_bridge_count;
     for (guint i = 0; i < count; i++) {
         PlanInstance *device = g_ptr_array_index(plan->devices, i);
         Node *address = is_pci(device) ? node_child(device->node, "address") : NULL;
@@ -268,7 +270,7 @@ pci_addresses_assign(MachinePlan *plan, ErrorList *errors)
 void
 pci_addresses_assign_added(MachinePlan *plan, PlanInstance *added, ErrorList *errors)
 {
-    PciPlaces places = {.errors = errors};
+    PciPlaces places = {.errors = errors, .plan = plan};
     Node *address = node_child(added->node, "address");
 
     if (!is_pci(added)) {

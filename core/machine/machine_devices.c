@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "machine/machine_private.h"
 
-#define SLOT_OF(devfn) ((devfn) >> 3)
+#define SLOT_OF(devfn) ((devfn) >> 3) /* 32 and more: behind a bridge, where nothing is plugged */
 #define ASK_AGAIN_US   (5 * G_USEC_PER_SEC)
 #define IS_GOING       G_MAXINT64 /* in `unplugging`: nobody need ask any more */
 
@@ -17,6 +17,15 @@ typedef struct {
     MachineDoneFunc *func; /* NULL: the guest let go, and nobody waits */
     void *opaque;
 } Removal;
+
+/* Its slot among those the guest can eject. */
+static uint32_t
+slot_bit(const Instance *device)
+{
+    unsigned slot = SLOT_OF(device->plan->devfn);
+
+    return device->function != NULL && slot < 32 ? 1u << slot : 0;
+}
 
 Instance *
 machine_device_find(Machine *machine, const char *id)
@@ -41,6 +50,11 @@ can_plug(const Machine *machine, const PlanInstance *plan, GError **error)
                     "devices.%s.address: the guest would not see function %u of a slot that is in "
                     "use: take function 0 of a free one",
                     plan->id, plan->devfn & 7);
+    } else if (plan->devfn >= PLAN_BUS_DEVFNS) {
+        g_set_error(error, BACKPLANE_ERROR, ERROR_UNSUPPORTED,
+                    "devices.%s: nothing can be plugged behind a bridge: take a slot of the "
+                    "board's bus",
+                    plan->id);
     } else if (!board_can_hotplug(machine->services.board, SLOT_OF(plan->devfn))) {
         g_set_error(error, BACKPLANE_ERROR, ERROR_UNSUPPORTED,
                     "devices.%s: nothing can be plugged into this machine: machine.acpi or "
@@ -248,7 +262,7 @@ remove_slots(Machine *machine, uint32_t slots)
 
     for (i = 0; i < machine->devices->len; i++) {
         Instance *device = machine->devices->pdata[i];
-        if (device->function != NULL && (slots >> SLOT_OF(device->plan->devfn) & 1) != 0) {
+        if ((slots & slot_bit(device)) != 0) {
             g_ptr_array_add(gone, device);
         }
     }
@@ -258,7 +272,7 @@ remove_slots(Machine *machine, uint32_t slots)
             machine_device_remove(machine, device, NULL, NULL);
         } else if (!is_going(machine, device)) {
             g_mutex_lock(&machine->lock);
-            machine->ejected |= 1u << SLOT_OF(device->plan->devfn);
+            machine->ejected |= slot_bit(device);
             g_mutex_unlock(&machine->lock);
         }
     }
@@ -287,7 +301,7 @@ machine_devices_reset(Machine *machine)
 
     g_hash_table_iter_init(&iter, machine->unplugging);
     while (g_hash_table_iter_next(&iter, &device, NULL)) {
-        slots |= 1u << SLOT_OF(((const Instance *)device)->plan->devfn);
+        slots |= slot_bit(device);
     }
     remove_slots(machine, slots);
 }

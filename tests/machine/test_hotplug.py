@@ -14,14 +14,16 @@ UP, DOWN, EJECT, REMOVABLE, BUS, INDEX = (0xae00 + 4 * i for i in range(6))
 GPE_STATUS, GPE_ENABLE = 0xafe0, 0xafe2
 ABSENT = 0xffffffff
 CONFIG = """
-machine = { memory = "16M"; %s };
+machine = { memory = "16M"; pci_bridges = ("1e.0"); %s };
 backends = { d0 = { plugin = "block-ram"; size = "1M"; };
              slow = { plugin = "filter-fault"; below = "d1"; rules = ( { op = "read"; action = "delay"; delay_ms = 3600000; } ); };
              d1 = { plugin = "block-ram"; size = "1M"; };
+             deep = { plugin = "block-ram"; size = "1M"; };
              n0 = { plugin = "net-null"; }; };
 devices = { cold = { plugin = "virtio-blk"; backend = "d0"; address = "05.0"; };
             ide0 = { plugin = "ide"; };
             com1 = { plugin = "serial"; };
+            far = { plugin = "virtio-blk"; backend = "deep"; address = "1:04.0"; };
             pair0 = { plugin = "virtio-blk"; backend = "slow"; address = "06.0"; };
             pair1 = { plugin = "virtio-net"; backend = "n0"; address = "06.1"; }; };
 """
@@ -196,6 +198,7 @@ def test_what_fails_leaves_nothing(directory):
         fails("PCI address 05.0 is taken by devices.cold", driver="virtio-blk", id="y", drive="x", addr="5")
         fails("taken by the ISA bridge", driver="virtio-blk", id="y", drive="x", addr="1")
         fails("is no PCI address", driver="virtio-blk", id="y", drive="x", addr="zz")
+        fails("taken by machine.pci_bridges", driver="virtio-blk", id="y", drive="x", addr="1e")
         fails("would not see function 1", driver="virtio-blk", id="y", drive="x", addr="5.1")
         fails("slot 08 has no function 0", driver="virtio-blk", id="y", drive="x", addr="8.1")
         fails("only PCI devices", driver="serial", id="y")
@@ -205,9 +208,24 @@ def test_what_fails_leaves_nothing(directory):
         m.qmp.fails("Device 'nope' not found", "device_del", "DeviceNotFound", id="nope")
         m.qmp.fails("has no way to be asked", "device_del", id="com1")
         m.qmp.fails("has no way to be asked", "device_del", id="ide0")
+        m.qmp.fails("has no way to be asked", "device_del", id="far")
         equal((m.devices(), m.nodes()), (devices, sorted(nodes + ["x"])), "as before")
         equal([m.inl(UP), m.inl(DOWN), m.inb(GPE_STATUS)], [0, 0, 0], "nothing was announced")
         m.qmp.ask("blockdev-del", node__name="x")
+
+
+def test_behind_a_bridge_nothing_comes_but_force_takes_out(directory):
+    with Machine(directory) as m:
+        m.config_write(0x1e << 3, 0x18, 1 << 16 | 1 << 8)
+        equal(m.functions(1), [1 << 8 | 4 << 3], "behind the bridge")
+        m.qmp.ask("blockdev-add", driver="block-ram", node__name="x", size="1M")
+        m.qmp.fails("nothing can be plugged behind a bridge", "device_add", driver="virtio-blk", id="y", drive="x",
+                    address="1:05.0")
+        m.qmp.ask("device_del", id="far", force=True)
+        equal(m.qmp.event("DEVICE_DELETED")["device"], "far", "who goes")
+        equal(m.functions(1), [], "behind the bridge")
+        m.qmp.ask("system_reset")
+        check("cold" in m.devices(), "nobody else went")
 
 
 def test_without_hotplug_nothing_is_there(directory):
@@ -221,7 +239,7 @@ def test_without_hotplug_nothing_is_there(directory):
 
 def test_a_full_bus_says_so(directory):
     with Machine(directory) as m:
-        for i in range(30 - 2):
+        for i in range(30 - 3):
             m.add_disk(f"many{i}")
         m.qmp.ask("blockdev-add", driver="block-ram", node__name="x", size="1M")
         for i in range(30):
