@@ -363,6 +363,8 @@ disk_reset(struct ide_device *device, uint32_t kind)
     struct ata_disk *disk = (struct ata_disk *)device;
 
     device->asleep = 0;
+    disk->native_read = 0;
+    disk->security.prepared = 0;
     if (kind == IDE_RESET_HARD) {
         ata_settings_default(disk);
         ata_security_reset(disk);

@@ -73,12 +73,14 @@ fetch_ranges(struct ata_disk *disk)
     struct ata_transfer *t = &disk->transfer;
     struct ide_prd_cursor end;
     uint32_t copied;
-    int32_t r = IDE_SG_FAULT;
+    int32_t r;
 
-    if (ide_may_master(disk->device.ide)) {
-        r = ide_bus_master_copy(disk->device.channel, disk->buffer, t->left * ATA_SECTOR, 0, &end,
-                                &copied);
+    if (!ide_may_master(disk->device.ide)) {
+        ata_transfer_fail(disk, ATA_ABRT); /* as a write that gets no data */
+        return 0;
     }
+    r = ide_bus_master_copy(disk->device.channel, disk->buffer, t->left * ATA_SECTOR, 0, &end,
+                            &copied);
     if (r != IDE_SG_OK) {
         ata_transfer_bus_error(disk, r == IDE_SG_FAULT);
         return 0;
