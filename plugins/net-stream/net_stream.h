@@ -5,6 +5,7 @@
 #pragma once
 
 #include <backplane/sdk/net.h>
+#include <backplane/sdk/net_address.h>
 
 #include <stdatomic.h>
 #include <sys/socket.h>
@@ -13,15 +14,9 @@
 #define STREAM_INPUT        (256u << 10)
 #define STREAM_OUTPUT       (BP_NET_MAX_FRAME + STREAM_LENGTH_BYTES)
 
-struct stream_place {
-    struct sockaddr_storage address;
-    socklen_t length;
-    char text[128]; /* for messages */
-};
-
 struct net_stream {
     struct bp_services host;
-    struct stream_place place;
+    struct bp_net_address place;
     int listener; /* -1: client, or a given descriptor */
     int given;    /* a connected descriptor of the options; -1: none, or used up */
     uint64_t reconnect_ns;
