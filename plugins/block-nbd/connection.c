@@ -7,7 +7,8 @@
 #include <unistd.h>
 
 #define POLL_MS     10
-#define SHARED_INFO (UINT64_C(32) << 20) /* most that any server must take in one request */
+#define GREETING_NS UINT64_C(10000000000) /* that a server has for its handshake */
+#define SHARED_INFO (UINT64_C(32) << 20)  /* most that any server must take in one request */
 
 static uint64_t
 now_ns(struct block_nbd *nbd)
@@ -256,6 +257,13 @@ connection_timer(void *opaque)
 {
     struct block_nbd *nbd = opaque;
 
+    if (nbd->state == STATE_CONNECTING) {
+        /* It took the connection and says nothing: it may hang, and never end it. */
+        drop_handle(nbd);
+        wait_a_while(nbd);
+        requests_deliver(nbd);
+        return;
+    }
     if (nbd->state != STATE_WAITING) {
         return;
     }
@@ -265,6 +273,7 @@ connection_timer(void *opaque)
         drop_handle(nbd);
         wait_a_while(nbd);
     } else {
+        nbd->services.timer->arm(nbd->services.instance, TIMER_ID, now_ns(nbd) + GREETING_NS);
         connection_update(nbd);
     }
     requests_deliver(nbd);

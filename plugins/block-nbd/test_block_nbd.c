@@ -2,7 +2,9 @@
 /* plugins/block-nbd against nbdkit and qemu-nbd. */
 #include <backplane/testhost.h>
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -21,6 +23,7 @@
 #define SIZE (8u << 20)
 
 static char place[256]; /* prefix of every path */
+static unsigned port;   /* of a server by TCP */
 
 struct rig {
     struct th_host *th;
@@ -44,17 +47,35 @@ start(const char *command)
     return child;
 }
 
+/* One that nobody uses at this moment. */
+static unsigned
+free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t length = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(bind(fd, (const struct sockaddr *)&address, length), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+    (void)close(fd);
+    return ntohs(address.sin_port);
+}
+
 /* The socket's name is there before it listens: try until it takes a connection. */
 static void
-wait_for_socket(void)
+wait_for_socket(uint32_t is_tcp)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct sockaddr_in tcp = {.sin_family = AF_INET,
+                              .sin_port = htons((uint16_t)port),
+                              .sin_addr = {htonl(INADDR_LOOPBACK)}};
     uint32_t tries;
 
     (void)snprintf(address.sun_path, sizeof(address.sun_path), "%.90s.sock", place);
     for (tries = 0; tries < 1000; tries++) {
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        int result = connect(fd, (const struct sockaddr *)&address, sizeof(address));
+        int fd = socket(is_tcp ? AF_INET : AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int result = is_tcp ? connect(fd, (const struct sockaddr *)&tcp, sizeof(tcp))
+                            : connect(fd, (const struct sockaddr *)&address, sizeof(address));
 
         (void)close(fd);
         if (result == 0) {
@@ -75,7 +96,7 @@ start_server(const char *command)
     (void)unlink(path);
     (void)snprintf(line, sizeof(line), "exec %s", command);
     server = start(line);
-    wait_for_socket();
+    wait_for_socket(strstr(command, " -p ") != NULL);
     return server;
 }
 
@@ -89,14 +110,16 @@ stop_server(pid_t server)
 static char *
 text(const char *format)
 {
-    static char buffers[4][1024];
+    static char buffers[4][2048];
     static unsigned next;
     char *out = buffers[next++ % 4];
     size_t used = 0;
 
-    for (; *format != '\0' && used < 900; format++) {
+    for (; *format != '\0' && used < 1900; format++) {
         if (*format == '@') {
-            used += (size_t)snprintf(out + used, 1024 - used, "%s", place);
+            used += (size_t)snprintf(out + used, 2048 - used, "%s", place);
+        } else if (*format == '#') {
+            used += (size_t)snprintf(out + used, 2048 - used, "%u", port);
         } else {
             out[used++] = *format;
         }
@@ -109,6 +132,7 @@ static void
 rig_init(struct rig *rig, const char *server, const char *options)
 {
     memset(rig, 0, sizeof(*rig));
+    port = free_port();
     rig->server = start_server(text(server));
     rig->th = th_new();
     rig->nbd = th_plug(rig->th, &backplane_plugin_v1, "nbd", text(options));
@@ -287,18 +311,25 @@ server_dies_under_load(const char *server, uint32_t kills)
                 request.user = submitted;
                 request.offset = slot * 4096;
                 request.iov = &iov[i];
-                numbers[slot] = submitted + 1;
+                numbers[slot] = UINT64_C(1) + submitted;
                 memset(iov[i].base, 0, 4096);
                 memcpy(iov[i].base, &numbers[slot], 8);
                 assert_int_equal(th_queue_submit(rig.queue, &request, 1), 1);
                 submitted++;
             }
+            request.op = BP_BLOCK_FLUSH; /* with writes on their way, too */
+            request.user = submitted++;
+            request.offset = request.length = request.iov_count = 0;
+            assert_int_equal(th_queue_submit(rig.queue, &request, 1), 1);
+            request.op = BP_BLOCK_WRITE;
+            request.length = 4096;
+            request.iov_count = 1;
             if (k == 5) {
                 stop_server(rig.server); /* with up to 32 on their way */
                 th_run(rig.th);
                 rig.server = start_server(text(server));
             }
-            while (!th_queue_wait(rig.queue, before + 32, 20)) {
+            while (!th_queue_wait(rig.queue, before + 33, 20)) {
                 th_clock_step(rig.th, UINT64_C(20000000));
             }
         }
@@ -307,6 +338,7 @@ server_dies_under_load(const char *server, uint32_t kills)
         assert_int_equal(th_queue_completion(rig.queue, i)->status, 0);
     }
     assert_true(th_logged(rig.th, "lost the connection"));
+    (void)printf("# %u kills, %u requests\n", kills, submitted);
     for (i = 0; i < 2048; i++) {
         uint64_t number;
         assert_int_equal(
@@ -317,16 +349,25 @@ server_dies_under_load(const char *server, uint32_t kills)
     rig_done(&rig);
 }
 
+/* BLOCK_NBD_KILLS=N: for a long run. */
+static uint32_t
+kills_wanted(void)
+{
+    const char *wanted = getenv("BLOCK_NBD_KILLS");
+
+    return wanted != NULL ? (uint32_t)strtoul(wanted, NULL, 10) : 8;
+}
+
 static void
 test_nothing_is_lost_when_qemu_nbd_is_killed_under_load(void **state)
 {
-    server_dies_under_load(qemu_nbd, 8);
+    server_dies_under_load(qemu_nbd, kills_wanted());
 }
 
 static void
 test_nothing_is_lost_when_nbdkit_is_killed_under_load(void **state)
 {
-    server_dies_under_load("nbdkit -f -U @.sock file @.img", 8);
+    server_dies_under_load("nbdkit -f -U @.sock file @.img", kills_wanted());
 }
 
 static void
@@ -395,6 +436,114 @@ test_tls_with_a_shared_key(void **state)
     rig_done(&rig);
 }
 
+/* A server and two authorities, of which one made its certificate. */
+static const char make_keys[] =
+    "exec >/dev/null 2>&1; set -e; mkdir -p @.pki @.other; cd @.pki;"
+    "for d in @.pki @.other; do openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca"
+    " -keyout $d/ca-key.pem -out $d/ca-cert.pem; done;"
+    "openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server-key.pem -out s.csr;"
+    "openssl x509 -req -days 2 -in s.csr -CA ca-cert.pem -CAkey ca-key.pem -CAcreateserial"
+    " -out server-cert.pem";
+
+static void
+test_tls_with_certificates_and_not_with_those_of_a_stranger(void **state)
+{
+    /* By TCP: the name in the certificate is that of a host. */
+    static const char server[] = "nbdkit -f --tls=require --tls-certificates=@.pki -p # memory 8M";
+    struct th_host *th;
+    struct rig rig;
+
+    if (system(text(make_keys)) != 0) {
+        (void)printf("# openssl is missing: not tested\n");
+        return;
+    }
+    rig_init(&rig, server, "uri = \"nbds://localhost:#/\"; tls_certificates = \"@.pki\";");
+    random_requests(&rig, 100, 0);
+    th = th_new();
+    assert_null(th_plug(th, &backplane_plugin_v1, "nbd",
+                        text("uri = \"nbds://localhost:#/\"; tls_certificates = \"@.other\";")));
+    assert_non_null(strstr(th_error_text(th), "cannot connect to 'nbds://localhost"));
+    th_free(th);
+    th = th_new(); /* and not without TLS */
+    assert_null(th_plug(th, &backplane_plugin_v1, "nbd", text("uri = \"nbd://localhost:#/\";")));
+    th_free(th);
+    rig_done(&rig);
+}
+
+static void
+test_a_server_by_tcp_serves_the_export_that_is_named(void **state)
+{
+    struct bp_block_info info = {.size = sizeof(info)};
+    struct rig rig;
+
+    rig_init(&rig,
+             "nbdkit -f -p # --filter=exportname memory 8M exportname-strict=true "
+             "exportname=disk",
+             "uri = \"nbd://localhost:#/disk\";");
+    assert_int_equal(rig.ops->info(th_self(rig.nbd), &info), 0);
+    assert_int_equal(info.capacity, SIZE);
+    random_requests(&rig, 200, 0);
+    rig_done(&rig);
+}
+
+static void
+test_a_server_with_larger_blocks_makes_a_disk_with_these(void **state)
+{
+    struct bp_block_info info = {.size = sizeof(info)};
+    uint8_t data[8192], back[8192];
+    struct rig rig;
+
+    rig_init(&rig,
+             "nbdkit -f -U @.sock --filter=blocksize-policy memory 8M blocksize-minimum=4096 "
+             "blocksize-maximum=64K blocksize-preferred=8K blocksize-error-policy=error",
+             plain);
+    assert_int_equal(rig.ops->info(th_self(rig.nbd), &info), 0);
+    assert_int_equal(info.block_size, 4096);
+    assert_int_equal(info.max_transfer, 65536);
+    memset(data, 0x44, sizeof(data));
+    assert_int_equal(th_queue_io(rig.queue, BP_BLOCK_WRITE, 0, 4096, data, 8192), 0);
+    assert_int_equal(th_queue_io(rig.queue, BP_BLOCK_READ, 0, 4096, back, 8192), 0);
+    assert_memory_equal(data, back, sizeof(back));
+    assert_int_equal(th_queue_io(rig.queue, BP_BLOCK_READ, 0, 512, back, 512), -EINVAL);
+    assert_int_equal(th_queue_io(rig.queue, BP_BLOCK_WRITE_ZEROES, 0, 4096, NULL, 4096), 0);
+    assert_int_equal(th_queue_io(rig.queue, BP_BLOCK_READ, 0, 4096, back, 8192), 0);
+    assert_true(back[0] == 0 && back[4095] == 0 && back[4096] == 0x44);
+    rig_done(&rig);
+}
+
+/* The socket of a server that was killed is taken over by one that never says a word. */
+static void
+test_a_server_that_hangs_in_its_greeting_is_left_again(void **state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    uint8_t data[512];
+    struct rig rig;
+    uint32_t i;
+    int silent;
+
+    rig_init(&rig, "nbdkit -f -U @.sock memory 8M",
+             "uri = \"nbd+unix:///?socket=@.sock\"; reconnect_ms = 100; patience = 15;");
+    stop_server(rig.server);
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%.90s.sock", place);
+    (void)unlink(address.sun_path);
+    silent = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(silent, (const struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(silent, 8), 0);
+    for (i = 0; i < 400 && !th_logged(rig.th, "requests fail from now on"); i++) {
+        th_clock_step(rig.th, UINT64_C(100000000));
+        (void)th_queue_wait(rig.queue, 1, 1);
+    }
+    assert_true(th_logged(rig.th, "requests fail from now on"));
+    (void)close(silent);
+    rig.server = start_server(text("nbdkit -f -U @.sock memory 8M"));
+    for (i = 0; i < 400 && !th_logged(rig.th, "again"); i++) {
+        th_clock_step(rig.th, UINT64_C(100000000));
+        (void)th_queue_wait(rig.queue, 1, 1);
+    }
+    assert_int_equal(th_queue_io(rig.queue, BP_BLOCK_READ, 0, 0, data, 512), 0);
+    rig_done(&rig);
+}
+
 static void
 test_what_cannot_be_reached_is_refused_with_a_reason(void **state)
 {
@@ -421,6 +570,10 @@ main(void)
         cmocka_unit_test(test_requests_fail_when_patience_is_over_and_work_when_the_server_is_back),
         cmocka_unit_test(test_a_drain_does_not_wait_for_a_server_that_is_gone),
         cmocka_unit_test(test_tls_with_a_shared_key),
+        cmocka_unit_test(test_tls_with_certificates_and_not_with_those_of_a_stranger),
+        cmocka_unit_test(test_a_server_by_tcp_serves_the_export_that_is_named),
+        cmocka_unit_test(test_a_server_with_larger_blocks_makes_a_disk_with_these),
+        cmocka_unit_test(test_a_server_that_hangs_in_its_greeting_is_left_again),
         cmocka_unit_test(test_what_cannot_be_reached_is_refused_with_a_reason),
     };
     const char *directory = getenv("BLOCK_NBD_TEST_DIR");
@@ -435,7 +588,7 @@ main(void)
     (void)snprintf(place, sizeof(place), "%s/bp-nbd-%d", directory != NULL ? directory : "/tmp",
                    (int)getpid());
     result = cmocka_run_group_tests(tests, NULL, NULL);
-    (void)snprintf(command, sizeof(command), "rm -f %s.*", place);
+    (void)snprintf(command, sizeof(command), "rm -rf %s.*", place);
     (void)system(command);
     return result;
 }
