@@ -8,12 +8,12 @@ export LC_ALL=C.UTF-8
 
 # What a Debian machine needs to build and run, to demonstrate, to test, and to check the style.
 packages_build=(gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libconfig-dev liburing-dev
-    libjson-glib-dev libslirp-dev zlib1g-dev libzstd-dev libnbd-dev)
+    libjson-glib-dev libslirp-dev zlib1g-dev libzstd-dev libnbd-dev libiscsi-dev)
 packages_demo=(seabios grub-pc-bin grub-common e2fsprogs)
 # llvm: the symbols in a sanitizer's report. g++: the C++ headers, for clang's C++ as well.
 # mtools, qemu-utils, acpica-tools, dmidecode: peers that read what we write.
 packages_test=(git python3 libcmocka-dev clang libclang-rt-14-dev llvm g++ binutils busybox-static
-    cpio mtools qemu-utils nbdkit acpica-tools dmidecode xorriso)
+    cpio mtools qemu-utils nbdkit acpica-tools dmidecode xorriso tgt)
 packages_check=(git python3 binutils clang clang-format clang-tidy codespell)
 
 say() {
