@@ -1,55 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The benchmark guest's world. It runs in ring 3, with every port permitted, polled, in a machine
- * of Backplane's or QEMU's; its command line is a list of cases (main.c). */
+/* The benchmark guest's world. It runs in ring 3, with every port permitted, in a machine of
+ * Backplane's or QEMU's, and polls or waits for interrupts; its command line is a list of cases
+ * (main.c). */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "guest_insn.h"
+
 #define BUFFERS_ADDRESS 0x1000000u /* 16 MiB: drivers' buffers, up to the end of memory */
-
-static inline void
-outb(uint16_t port, uint8_t value)
-{
-    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
-}
-
-static inline void
-outw(uint16_t port, uint16_t value)
-{
-    __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port));
-}
-
-static inline void
-outl(uint16_t port, uint32_t value)
-{
-    __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
-}
-
-static inline uint8_t
-inb(uint16_t port)
-{
-    uint8_t value;
-    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-
-static inline uint16_t
-inw(uint16_t port)
-{
-    uint16_t value;
-    __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-
-static inline uint32_t
-inl(uint16_t port)
-{
-    uint32_t value;
-    __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
 
 static inline void
 in_words(uint16_t port, void *to, uint64_t count)
@@ -63,6 +24,13 @@ out_words(uint16_t port, const void *from, uint64_t count)
     __asm__ volatile("rep outsw" : "+S"(from), "+c"(count) : "d"(port) : "memory");
 }
 
+/* Sleeps in ring 0 until an interrupt has come, or takes one that is waiting (start.S). */
+static inline void
+wait_interrupt(void)
+{
+    __asm__ volatile("int $0x80" : : : "memory");
+}
+
 static inline void
 relax(void)
 {
@@ -73,9 +41,10 @@ relax(void)
 typedef struct {
     bool write;
     bool random;
-    uint32_t depth; /* requests in flight */
-    uint32_t size;  /* of a request */
-    uint64_t count; /* requests in all */
+    bool interrupts; /* halts until the device interrupts, instead of polling */
+    uint32_t depth;  /* requests in flight */
+    uint32_t size;   /* of a request */
+    uint64_t count;  /* requests in all */
 } Case;
 
 /* text.c */
@@ -96,11 +65,14 @@ uint32_t pci_read(uint32_t function, unsigned offset);
 void pci_write(uint32_t function, unsigned offset, uint32_t value);
 void pci_enable(uint32_t function);
 uint64_t pci_bar(uint32_t function, unsigned index);
+/* Turns MSI-X on: message 0 wakes wait_interrupt(). */
+void pci_enable_message(uint32_t function);
 
-/* ide.c, virtio_blk.c, virtio_net.c: run a case and say its figures. */
+/* ide.c, virtio_blk.c, virtio_scsi.c, virtio_net.c: run a case and say its figures. */
 void ide_pio(const Case *c);
 void ide_dma(const Case *c);
 void virtio_blk(const Case *c);
+void virtio_scsi(const Case *c);
 /* write: frames to the peer (bench/net_peer.c); read: frames from it; random: it measures round
  * trips of single frames. size: of a frame. */
 void virtio_net(const Case *c);

@@ -15,11 +15,15 @@ typedef struct {
 static const struct {
     const char *name;
     void (*run)(const Case *c);
+    bool interrupts;
 } drivers[] = {
-    {"ide-pio", ide_pio},
-    {"ide-dma", ide_dma},
-    {"virtio-blk", virtio_blk},
-    {"virtio-net", virtio_net},
+    {"ide-pio", ide_pio, false},
+    {"ide-dma", ide_dma, false},
+    {"virtio-blk-irq", virtio_blk, true},
+    {"virtio-blk", virtio_blk, false},
+    {"virtio-scsi-irq", virtio_scsi, true},
+    {"virtio-scsi", virtio_scsi, false},
+    {"virtio-net", virtio_net, false},
 };
 
 /* Moves *at past word and what ends it, if word is there. */
@@ -58,7 +62,7 @@ static void
 run_case(const char **at)
 {
     for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
-        Case c = {.write = false};
+        Case c = {.interrupts = drivers[i].interrupts};
 
         if (!take(at, drivers[i].name)) {
             continue;

@@ -6,6 +6,15 @@
 #define PORT_DATA    0xcfc
 #define FUNCTIONS    256u
 
+/* MSI-X (PCI 3.0, 6.8.2), and a message to the local APIC of CPU 0 (Intel SDM vol. 3, 11.11). */
+#define CAP_MSIX         0x11
+#define MSIX_ENABLE      (1u << 31)
+#define MSIX_BIR         7u
+#define APIC_SPURIOUS    0xfee000f0u
+#define APIC_SOFTWARE_ON 0x1ffu
+#define MESSAGE_ADDRESS  0xfee00000u
+#define INTERRUPT_VECTOR 0x40u /* start.S */
+
 uint32_t
 pci_read(uint32_t function, unsigned offset)
 {
@@ -61,4 +70,27 @@ pci_bar(uint32_t function, unsigned index)
         fail("a BAR above 4 GiB");
     }
     return low & ~15u;
+}
+
+void
+pci_enable_message(uint32_t function)
+{
+    unsigned at = pci_read(function, 0x34) & 0xfc;
+
+    while (at != 0 && (pci_read(function, at) & 0xff) != CAP_MSIX) {
+        at = pci_read(function, at) >> 8 & 0xfc;
+    }
+    if (at == 0) {
+        fail("no MSI-X");
+    }
+    uint32_t table = pci_read(function, at + 4);
+    volatile uint32_t *entry =
+        (volatile uint32_t *)(uintptr_t)(pci_bar(function, table & MSIX_BIR) + (table & ~MSIX_BIR));
+
+    *(volatile uint32_t *)(uintptr_t)APIC_SPURIOUS = APIC_SOFTWARE_ON;
+    entry[0] = MESSAGE_ADDRESS;
+    entry[1] = 0;
+    entry[2] = INTERRUPT_VECTOR;
+    entry[3] = 0;
+    pci_write(function, at, pci_read(function, at) | MSIX_ENABLE);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Entry of the benchmark guest: PVH (32-bit, no paging), then long mode with the first 4 GiB mapped
  * as they are, then ring 3 with interrupts off and every port permitted. In ring 3 a KVM without
- * hardware virtualisation runs the guest's instructions as they are. That KVM drops IOPL at IRETQ;
+ * hardware virtualisation runs the guest's instructions as they are; only waiting for an interrupt
+ * is done in ring 0. That KVM drops IOPL at IRETQ;
  * the I/O permission map of the TSS works on every one. */
     .set CR0_PG, 1 << 31
     .set CR4_PAE, 1 << 5
@@ -49,13 +50,49 @@ _start:
     orl %eax, gdt_tss + 2
     movw $0x28, %ax
     ltr %ax
-    movl %ebx, %edi             /* the start info stays bench_main's argument */
     movl $stack_top, %esp
+    movl $0x40, %edi            /* INTERRUPT_VECTOR of pci.c */
+    movl $interrupt, %eax
+    movw $0x8e00, %dx           /* present, interrupt gate, for ring 0 */
+    call set_gate
+    movl $0x80, %edi
+    movl $wait, %eax
+    movw $0xee00, %dx           /* likewise, for ring 3 */
+    call set_gate
+    lidt idt_pointer
+    movl %ebx, %edi             /* the start info stays bench_main's argument */
     pushq $0x1b                 /* SS: user data */
     pushq $stack_top
     pushq $2                    /* RFLAGS */
     pushq $0x23                 /* CS: user code, 64 bits */
     pushq $ring3
+    iretq
+
+/* Gate of vector EDI to EAX, of type DX. */
+set_gate:
+    shll $4, %edi
+    addl $idt, %edi
+    movw %ax, (%rdi)
+    movw $0x08, 2(%rdi)
+    movw %dx, 4(%rdi)
+    shrl $16, %eax
+    movw %ax, 6(%rdi)
+    movl $0, 8(%rdi)
+    ret
+
+/* int 80h: halts until an interrupt has come. STI takes effect after HLT has begun. */
+wait:
+    sti
+    hlt
+    cli
+    iretq
+
+/* Comes only during that HLT: ring 3 runs with interrupts off. */
+interrupt:
+    pushq %rax
+    movl $0xfee000b0, %eax      /* the local APIC's end of interrupt */
+    movl $0, (%rax)
+    popq %rax
     iretq
 
 ring3:
@@ -76,6 +113,9 @@ gdt_tss:                        /* 28h: TSS, two entries long */
     .byte 0, 0, 0, 0x89, 0, 0
     .quad 0
 gdt_end:
+idt_pointer:
+    .word 0x81 * 16 - 1
+    .quad idt
 gdt_pointer:
     .word gdt_end - gdt - 1
     .quad gdt
@@ -100,13 +140,20 @@ page_directories:
 
     .balign 16
 tss:
-    .fill 0x66, 1, 0
+    .long 0
+    .quad ring0_stack_top       /* RSP0 */
+    .fill 0x66 - 12, 1, 0
     .word 0x68                  /* where the I/O permission map is */
     .fill 8192, 1, 0
     .byte 0xff
 
     .section .bss
     .balign 16
+idt:
+    .skip 0x81 * 16
+    .balign 16
+    .skip 4096
+ring0_stack_top:
     .skip 16384
 stack_top:
 

@@ -12,6 +12,7 @@
 #define COMMON_STATUS    0x14
 #define COMMON_Q_SELECT  0x16
 #define COMMON_Q_SIZE    0x18
+#define COMMON_Q_VECTOR  0x1a
 #define COMMON_Q_ENABLE  0x1c
 #define COMMON_Q_NOTIFY  0x1e
 #define COMMON_Q_DESC    0x20
@@ -117,6 +118,9 @@ virtio_start(VirtioPci *pci, uint32_t function, uint32_t wanted)
     const uint32_t must = F_INDIRECT_DESC | F_EVENT_IDX;
 
     pci_enable(function);
+    if (pci->interrupts) {
+        pci_enable_message(function);
+    }
     find_capabilities(pci, function);
     virtio_reset(pci);
     put8(pci, COMMON_STATUS, STATUS_ACK | STATUS_DRIVER);
@@ -133,6 +137,20 @@ virtio_start(VirtioPci *pci, uint32_t function, uint32_t wanted)
     if (!(*(pci->common + COMMON_STATUS) & STATUS_FEATURES)) {
         fail("features refused");
     }
+}
+
+uint32_t
+virtio_find(uint32_t transitional, uint32_t modern)
+{
+    uint32_t function = pci_find(transitional, 0);
+
+    if (function == PCI_NONE) {
+        function = pci_find(modern, 0);
+    }
+    if (function == PCI_NONE) {
+        fail("no such virtio function");
+    }
+    return function;
 }
 
 void
@@ -152,7 +170,7 @@ virtio_queue_start(VirtioPci *pci, VirtioQueue *queue, uint16_t index)
     };
     m->avail.idx = m->used.idx = 0;
     m->avail.flags = 0;
-    m->avail.ring[queue->size] = 0x8000;
+    m->avail.ring[queue->size] = 0x8000; /* no interrupt is wanted */
     for (uint16_t i = 0; i < queue->size; i++) {
         m->descs[i] = (VirtioDesc){.address = (uintptr_t)m->tables[i],
                                    .length = sizeof(m->tables[i]),
@@ -164,6 +182,9 @@ virtio_queue_start(VirtioPci *pci, VirtioQueue *queue, uint16_t index)
     put_address(pci, COMMON_Q_DEVICE, &m->used);
     queue->doorbell =
         (volatile uint16_t *)(pci->notify + get16(pci, COMMON_Q_NOTIFY) * pci->notify_multiplier);
+    if (pci->interrupts) {
+        put16(pci, COMMON_Q_VECTOR, 0);
+    }
     put16(pci, COMMON_Q_ENABLE, 1);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Polled split virtqueues of a modern virtio-pci function (virtio 1.1, 2.6 and 4.1). A request is
+/* Split virtqueues of a modern virtio-pci function (virtio 1.1, 2.6 and 4.1). A request is
  * one descriptor: an indirect one, or what the driver makes of it. */
 #pragma once
 
@@ -7,7 +7,7 @@
 
 #define VIRTIO_QUEUE_MAX 256u
 #define VIRTIO_PIECES    3u
-#define VIRTIO_QUEUES    2u
+#define VIRTIO_QUEUES    3u
 
 typedef struct {
     uint64_t address;
@@ -46,10 +46,13 @@ typedef struct {
 typedef struct {
     volatile uint8_t *common, *notify, *device;
     uint32_t notify_multiplier;
+    bool interrupts; /* message 0 is on */
 } VirtioPci;
 
 /* Finds the function, resets it, agrees on VERSION_1, INDIRECT_DESC, EVENT_IDX and wanted. */
 void virtio_start(VirtioPci *pci, uint32_t function, uint32_t wanted);
+/* Finds the first function of either id. */
+uint32_t virtio_find(uint32_t transitional, uint32_t modern);
 /* Sets queue index up, below VIRTIO_QUEUES. */
 void virtio_queue_start(VirtioPci *pci, VirtioQueue *queue, uint16_t index);
 void virtio_ready(VirtioPci *pci);
@@ -92,3 +95,12 @@ virtio_reap(VirtioQueue *queue)
     queue->avail->ring[queue->size] = (uint16_t)(queue->used_idx + 0x8000);
     return id;
 }
+
+/* A disk's driver: fills request id for a block, and looks at what came of it. */
+typedef struct {
+    void (*prepare)(uint16_t id, uint64_t block);
+    bool (*failed)(uint16_t id);
+} VirtioDisk;
+
+/* virtio_disk.c: keeps depth requests in flight until the case is done. */
+void virtio_disk_run(const Case *c, VirtioQueue *queue, const VirtioDisk *disk, uint64_t blocks);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The first virtio-blk function: depth requests always in flight on queue 0. */
+/* The first virtio-blk function (virtio 1.1, 5.2), queue 0. */
 #include "virtio.h"
 
 #define VENDOR_DEVICE_TRANSITIONAL 0x10011af4u
@@ -7,6 +7,8 @@
 #define SECTOR                     512u
 #define BLK_T_IN                   0u
 #define BLK_T_OUT                  1u
+#define BLK_S_NONE                 0xff
+#define BLK_F_FLUSH                (1u << 9) /* without it each write is stable at its end */
 
 typedef struct {
     uint32_t type, reserved;
@@ -32,58 +34,26 @@ fill_tables(const Case *c, VirtioQueue *queue)
 }
 
 static void
-submit(const Case *c, VirtioQueue *queue, uint16_t id, uint64_t i, uint64_t blocks)
+prepare(uint16_t id, uint64_t sector)
 {
-    headers[id].sector = case_block(c, i, blocks) * (c->size / SECTOR);
-    states[id] = 0xff;
-    virtio_submit(queue, id);
+    headers[id].sector = sector;
+    states[id] = BLK_S_NONE;
 }
 
-static void
-run(const Case *c, VirtioQueue *queue, uint64_t blocks)
+static bool
+failed(uint16_t id)
 {
-    uint64_t submitted = 0;
-    uint64_t ended = 0;
-
-    while (submitted < c->depth && submitted < c->count) {
-        submit(c, queue, (uint16_t)submitted, submitted, blocks);
-        submitted++;
-    }
-    virtio_kick(queue);
-    while (ended < c->count) {
-        int id = virtio_reap(queue);
-
-        if (id < 0) {
-            relax();
-            continue;
-        }
-        for (; id >= 0; id = virtio_reap(queue)) {
-            if (states[id] != 0) {
-                fail("the disk reports an error");
-            }
-            ended++;
-            if (submitted < c->count) {
-                submit(c, queue, (uint16_t)id, submitted++, blocks);
-            }
-        }
-        virtio_kick(queue);
-    }
+    return states[id] != 0;
 }
 
 void
 virtio_blk(const Case *c)
 {
-    VirtioPci pci = {.common = NULL};
+    static const VirtioDisk disk = {prepare, failed};
+    VirtioPci pci = {.interrupts = c->interrupts};
     VirtioQueue queue;
-    uint32_t function = pci_find(VENDOR_DEVICE_TRANSITIONAL, 0);
 
-    if (function == PCI_NONE) {
-        function = pci_find(VENDOR_DEVICE_MODERN, 0);
-    }
-    if (function == PCI_NONE) {
-        fail("no virtio-blk function");
-    }
-    virtio_start(&pci, function, 0);
+    virtio_start(&pci, virtio_find(VENDOR_DEVICE_TRANSITIONAL, VENDOR_DEVICE_MODERN), BLK_F_FLUSH);
     virtio_queue_start(&pci, &queue, 0);
     virtio_ready(&pci);
     if (c->depth == 0 || c->depth > queue.size || c->size == 0 || c->size % SECTOR != 0) {
@@ -92,7 +62,7 @@ virtio_blk(const Case *c)
     uint64_t blocks = *(volatile uint64_t *)pci.device * SECTOR / c->size;
     fill_tables(c, &queue);
     say_start("virtio-blk");
-    run(c, &queue, blocks);
+    virtio_disk_run(c, &queue, &disk, blocks);
     say_end();
     virtio_reset(&pci);
 }
