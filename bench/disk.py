@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Disk throughput of the benchmark guest (bench/guest) on Backplane and on QEMU, in turn.
+"""Disks of the benchmark guest (bench/guest) on Backplane and on QEMU, in turn.
 
-The guest is the same file with the same command line on both, the image is the same file opened with
-O_DIRECT (or, with --null, none at all). Figures are medians of alternating runs: operations per second,
-and the CPU time of the host's threads other than the vCPU for one operation. The guest polls.
+The guest is the same file on both, the image is the same file opened with O_DIRECT (or, with --null,
+none at all). Each case is a fresh machine, Backplane's and QEMU's alternately; figures are medians, and
+medians of the ratios of neighbours: operations per second, and the CPU time that the host's threads
+other than the vCPU spend on one operation. The guest polls, or with an -irq driver sleeps until it is
+interrupted. fio (io_uring, one job, the same file and depth) is the host's own figure.
 
-  bench/disk.py [--driver ide|virtio-blk] [--runs N] [--seconds S] [--image FILE] [--null] [--json]"""
+  bench/disk.py [--driver NAME]... [--runs N] [--seconds S] [--image FILE] [--null] [--fio] [--json]"""
 
 import argparse
 import json
@@ -22,65 +24,105 @@ BUILD = os.environ.get("BACKPLANE_BUILD", "build")
 PROGRAM = os.path.join(BUILD, "core", "backplane")
 GUEST = os.path.join(BUILD, "bench", "guest", "bench_guest.elf")
 IMAGE_BYTES = 1 << 30
-TICKS = os.sysconf("SC_CLK_TCK")
+PROBE_SECONDS = 0.05  # a first guess at how fast a case is
 
-# driver of the guest, read or write, walk, depth, bytes
+ALL = [(operation, walk, size) for size in (4096, 131072) for walk in ("rand", "seq")
+       for operation in ("read", "write")]
+SOME = [("read", "rand", 4096), ("write", "rand", 4096), ("read", "seq", 131072),
+        ("write", "seq", 131072)]
+
+
+def cases_of(driver, shapes, depths):
+    """(driver of the guest, read or write, walk, depth, bytes)"""
+    return [(driver, operation, walk, depth, size) for operation, walk, size in shapes
+            for depth in depths]
+
+
 CASES = {
-    "ide": [(driver, operation, walk, 1, size) for driver in ("ide-dma", "ide-pio")
-            for walk, size in (("seq", 4096), ("rand", 4096), ("seq", 131072))
-            for operation in ("read", "write")],
-    "virtio-blk": [("virtio-blk", operation, walk, depth, size)
-                   for operation, walk, size in (("read", "rand", 4096), ("write", "rand", 4096),
-                                                 ("read", "seq", 131072))
-                   for depth in (1, 32, 256) if depth * size <= 64 << 20],
+    "ide-dma": cases_of("ide-dma", SOME, (1,)),
+    "ide-pio": cases_of("ide-pio", SOME[:2], (1,)),
+    "virtio-blk": cases_of("virtio-blk", ALL, (1, 32, 256)),
+    "virtio-blk-irq": cases_of("virtio-blk-irq", SOME[:1], (1, 32)),
+    "virtio-scsi": cases_of("virtio-scsi", SOME, (1, 32, 256)),
+    "virtio-scsi-irq": cases_of("virtio-scsi-irq", SOME[:1], (1, 32)),
 }
 DESCRIPTION = """
-machine = {{ memory = "128M"; boot = {{ kernel = "{guest}"; cmdline = "{cases}"; }}; }};
-backends = {{ out = {{ plugin = "char-stdio"; }}; disk = {{ {backend} }}; }};
+machine = {{ memory = "128M"; boot = {{ kernel = "{guest}"; cmdline = "{case}"; }}; }};
+backends = {{ out = {{ plugin = "char-stdio"; }}; disk = {{ {backend} }}; {more} }};
 devices = {{ log = {{ plugin = "debugcon"; backend = "out"; }}; {device} }};
 """
 DEVICES = {
     "ide": 'ide0 = { plugin = "ide"; drives = ( { channel = 0; unit = 0; disk = "disk"; } ); };',
     "virtio-blk": 'blk0 = { plugin = "virtio-blk"; backend = "disk"; };',
+    "virtio-scsi": 'scsi0 = { plugin = "virtio-scsi"; luns = ( { backend = "unit"; } ); };',
 }
+MORE_BACKENDS = {"virtio-scsi": 'unit = { plugin = "scsi-disk"; backend = "disk"; };'}
 QEMU_DEVICES = {
     "ide": ["-device", "ide-hd,drive=disk,bus=ide.0"],
     "virtio-blk": ["-object", "iothread,id=io",
                    "-device", "virtio-blk-pci,drive=disk,iothread=io,queue-size=256,num-queues=1"],
+    "virtio-scsi": ["-object", "iothread,id=io", "-device",
+                    "virtio-scsi-pci,iothread=io,num_queues=1,virtqueue_size=256,cmd_per_lun=256",
+                    "-device", "scsi-hd,drive=disk"],
 }
 
 
-def backplane_command(driver, image, cases, directory):
+def device_of(case):
+    return "ide" if case[0].startswith("ide") else case[0].removesuffix("-irq")
+
+
+def case_text(case, count):
+    return ":".join(str(word) for word in (*case, count))
+
+
+def case_name(case):
+    return f"{case[0]} {case[1]} {case[2]} {case[4] // 1024}K, depth {case[3]}"
+
+
+def backplane_command(case, count, image, directory):
     config = os.path.join(directory, "machine.cfg")
     backend = (f'plugin = "block-file"; path = "{image}"; cache = "none";' if image else
                f'plugin = "block-null"; size = "{IMAGE_BYTES >> 20}M";')
     with open(config, "w", encoding="utf-8") as file:
-        file.write(DESCRIPTION.format(guest=os.path.abspath(GUEST), cases=cases, backend=backend,
-                                      device=DEVICES[driver]))
+        file.write(DESCRIPTION.format(guest=os.path.abspath(GUEST), case=case_text(case, count),
+                                      backend=backend, device=DEVICES[device_of(case)],
+                                      more=MORE_BACKENDS.get(device_of(case), "")))
     return [PROGRAM, "run", config]
 
 
-def qemu_command(driver, image, cases):
+def qemu_command(case, count, image, _):
     blockdev = (f"driver=raw,node-name=disk,file.driver=file,file.filename={image},"
                 "cache.direct=on,file.aio=io_uring,file.cache.direct=on" if image else
                 f"driver=null-aio,node-name=disk,size={IMAGE_BYTES},read-zeroes=on")
-    return ["qemu-system-x86_64", "-M", "pc", "-accel", "kvm", "-cpu", "qemu64", "-m", "128",
+    return ["qemu-system-x86_64", "-M", "pc", "-accel", "kvm", "-cpu", "qemu64,-sse3", "-m", "128",
             "-name", "bench,debug-threads=on", "-nodefaults", "-no-user-config", "-display", "none",
-            "-kernel", GUEST, "-append", cases, "-chardev", "stdio,id=out",
+            "-kernel", GUEST, "-append", case_text(case, count), "-chardev", "stdio,id=out",
             "-device", "isa-debugcon,iobase=0x402,chardev=out", "-blockdev", blockdev,
-            *QEMU_DEVICES[driver]]
+            *QEMU_DEVICES[device_of(case)]]
+
+
+def machines():
+    """The machines to compare, QEMU only where there is one."""
+    found = {"backplane": backplane_command}
+    if shutil.which("qemu-system-x86_64"):
+        found["qemu"] = qemu_command
+    return found
 
 
 def thread_seconds(pid):
-    """CPU time of all threads that are not a vCPU."""
+    """CPU time of all threads that are not a vCPU, by the scheduler's own clock."""
     total = 0
     for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/stat", encoding="ascii", errors="replace") as file:
-            name, rest = file.read().rsplit(")", 1)
-        if "vcpu" not in name.lower() and "cpu " not in name.lower():
-            fields = rest.split()
-            total += int(fields[11]) + int(fields[12])
-    return total / TICKS
+        try:
+            with open(f"/proc/{pid}/task/{task}/comm", encoding="ascii", errors="replace") as file:
+                name = file.read().lower()
+            with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as file:
+                used = int(file.read().split()[0])
+        except FileNotFoundError:
+            continue  # it has ended
+        if "vcpu" not in name and "cpu " not in name:
+            total += used
+    return total / 1e9
 
 
 def run_machine(command, limit=600):
@@ -105,64 +147,111 @@ def run_machine(command, limit=600):
             process.kill()
 
 
-def case_text(case, count):
-    return ":".join(str(word) for word in (*case, count))
+def count_for(command_of, case, image, directory, seconds):
+    """How many operations of the case take about so many seconds on this machine."""
+    count = max(32, 4 * case[3])
+    elapsed = 0
+    while elapsed < PROBE_SECONDS and count < 1 << 24:
+        count *= 4
+        elapsed = run_machine(command_of(case, count, image, directory))[0][0]
+    return max(case[3], int(count * seconds / elapsed))
 
 
-def calibrate(command_of, cases, seconds):
-    """How many operations of each case take about so many seconds."""
-    first = [max(16, 64 * case[3]) for case in cases]
-    times = run_machine(command_of(" ".join(map(case_text, cases, first))))
-    return [max(n, int(n * seconds / max(t, 1e-4))) for n, (t, _) in zip(first, times)]
+def measure(case, image, runs, seconds, directory):
+    """{machine: [(operations per second, CPU us per operation)]}, run by run."""
+    results = {}
+    counts = {name: count_for(command_of, case, image, directory, seconds)
+              for name, command_of in machines().items()}
+    for _ in range(runs):
+        for name, command_of in machines().items():
+            elapsed, used = run_machine(command_of(case, counts[name], image, directory))[0]
+            results.setdefault(name, []).append((counts[name] / elapsed, used / counts[name] * 1e6))
+    return results
+
+
+def fio_rate(case, image, seconds):
+    """Operations per second of fio on the host, or None without fio."""
+    if not image or not shutil.which("fio"):
+        return None
+    operation = ("rand" if case[2] == "rand" else "") + case[1]
+    output = subprocess.run(
+        ["fio", "--name=bench", f"--filename={image}", "--direct=1", "--ioengine=io_uring",
+         f"--iodepth={case[3]}", f"--bs={case[4]}", f"--rw={operation}", f"--runtime={seconds}",
+         "--time_based", "--output-format=json"], check=True, stdout=subprocess.PIPE).stdout
+    return json.loads(output)["jobs"][0][case[1]]["iops"]
+
+
+def summary(case, results, fio):
+    """One line's figures: medians, ratios of neighbouring runs, and their spread."""
+    row = {"case": case_name(case), "fio": fio}
+    for name, runs in results.items():
+        row[name] = statistics.median(rate for rate, _ in runs)
+        row[name + "_cpu_us"] = statistics.median(used for _, used in runs)
+    if "qemu" in results:
+        ratios = [ours[0] / theirs[0] for ours, theirs in zip(results["backplane"], results["qemu"])]
+        row["ratio"] = statistics.median(ratios)
+        row["ratio_least"], row["ratio_most"] = min(ratios), max(ratios)
+        row["cpu_ratio"] = statistics.median(
+            ours[1] / theirs[1] for ours, theirs in zip(results["backplane"], results["qemu"])
+            if theirs[1] > 0)
+    return row
+
+
+def make_image(directory):
+    """A file whose blocks are written: holes and unwritten extents are not what a disk does."""
+    path = os.path.join(directory, "disk.img")
+    with open(path, "wb") as file:
+        for _ in range(IMAGE_BYTES >> 20):
+            file.write(os.urandom(1 << 20))
+        os.fsync(file.fileno())
+    return path
+
+
+HEAD = ("| case | Backplane op/s | QEMU op/s | ratio | least .. most | CPU us/op | QEMU's | CPU ratio "
+        "| of fio |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+
+
+def table_line(row):
+    def figure(key, form):
+        return format(row[key], form) if row.get(key) is not None else ""
+    spread = f"{row['ratio_least']:.2f} .. {row['ratio_most']:.2f}" if "ratio" in row else ""
+    of_fio = f"{row['backplane'] / row['fio']:.2f}" if row["fio"] else ""
+    return (f"| {row['case']} | {row['backplane']:,.0f} | {figure('qemu', ',.0f')} "
+            f"| {figure('ratio', '.2f')} | {spread} | {row['backplane_cpu_us']:.2f} "
+            f"| {figure('qemu_cpu_us', '.2f')} | {figure('cpu_ratio', '.2f')} | {of_fio} |")
+
+
+def measure_all(cases, arguments, image, directory):
+    """The rows, each printed when it is there unless as JSON."""
+    rows = []
+    for case in cases:
+        results = measure(case, image, arguments.runs, arguments.seconds, directory)
+        fio = fio_rate(case, image, 2 * arguments.seconds) if arguments.fio else None
+        rows.append(summary(case, results, fio))
+        if not arguments.json:
+            print(table_line(rows[-1]), flush=True)
+    return rows
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--driver", choices=CASES, default="virtio-blk")
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--driver", choices=CASES, action="append")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--seconds", type=float, default=0.3)
     parser.add_argument("--image", help="a file to use, its contents are lost; else one is made")
     parser.add_argument("--null", action="store_true", help="no image: what the machine alone costs")
+    parser.add_argument("--fio", action="store_true")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    cases = CASES[arguments.driver]
     with tempfile.TemporaryDirectory(prefix="backplane-bench-", dir="/var/tmp") as directory:
-        image = None if arguments.null else arguments.image or os.path.join(directory, "disk.img")
-        if image and not arguments.image:
-            with open(image, "wb") as file:  # written: holes would not be read from the disk
-                for _ in range(IMAGE_BYTES >> 20):
-                    file.write(os.urandom(1 << 20))
-                os.fsync(file.fileno())
-        commands = {"backplane": lambda c: backplane_command(arguments.driver, image, c, directory)}
-        if shutil.which("qemu-system-x86_64"):
-            commands["qemu"] = lambda c: qemu_command(arguments.driver, image, c)
-        counts = calibrate(commands["backplane"], cases, arguments.seconds)
-        text = " ".join(map(case_text, cases, counts))
-        runs = {name: [] for name in commands}
-        for _ in range(arguments.runs):
-            for name, command_of in commands.items():
-                runs[name].append(run_machine(command_of(text)))
-    report(cases, counts, runs, arguments.json)
-
-
-def report(cases, counts, runs, as_json):
-    rows = []
-    for i, (case, count) in enumerate(zip(cases, counts)):
-        row = {"case": case_text(case, count)}
-        for name, results in runs.items():
-            row[name] = count / statistics.median(result[i][0] for result in results)
-            row[name + "_cpu_us"] = statistics.median(result[i][1] for result in results) / count * 1e6
-        rows.append(row)
-    if as_json:
-        print(json.dumps(rows))
-        return
-    print(f"{'':34}{'operations/s':>26}{'ratio':>8}{'CPU us/operation':>22}")
-    print(f"{'':34}{'backplane':>13}{'qemu':>13}{'':8}{'backplane':>13}{'qemu':>9}")
-    for case, row in zip(cases, rows):
-        name = f"{case[0]} {case[1]} {case[2]} {case[4] // 1024}K depth {case[3]}"
-        qemu = row.get("qemu", float("nan"))
-        print(f"{name:34}{row['backplane']:13.0f}{qemu:13.0f}{row['backplane'] / qemu:8.2f}"
-              f"{row['backplane_cpu_us']:13.1f}{row.get('qemu_cpu_us', float('nan')):9.1f}")
+        image = None if arguments.null else arguments.image or make_image(directory)
+        cases = [case for driver in arguments.driver or ["virtio-blk"] for case in CASES[driver]]
+        if not arguments.json:
+            print(HEAD)
+        rows = measure_all(cases, arguments, image, directory)
+        if arguments.json:
+            print(json.dumps(rows))
 
 
 if __name__ == "__main__":
