@@ -22,6 +22,11 @@
 
 #define ATA_ROTATION_UNSET 0xffffffffu
 
+/* As CMOS has them, and the option's choices. */
+#define ATA_TRANSLATION_NONE 0u
+#define ATA_TRANSLATION_LBA  1u
+#define ATA_TRANSLATION_AUTO 4u
+
 struct ata_options {
     char serial[21];
     char model[41];
@@ -32,10 +37,15 @@ struct ata_options {
     uint32_t cylinders;     /* 0: from the capacity */
     uint32_t heads;
     uint32_t sectors;
+    uint32_t logical_cylinders; /* what firmware is to show; 0: its own translation */
+    uint32_t logical_heads;
+    uint32_t logical_sectors;
+    uint32_t translation;   /* ATA_TRANSLATION_... */
     uint32_t on_read_error; /* IDE_ON_ERROR_... */
     uint32_t on_write_error;
     uint8_t write_cache;
     uint8_t discard;
+    uint8_t guess_geometry;
 };
 
 /* What SET FEATURES and its kin change. */
@@ -136,7 +146,9 @@ struct ata_io {
     void *queue;
     uint64_t tag; /* of the request in flight */
     uint8_t in_flight;
-    uint8_t dropped;   /* its command was given up */
+    uint8_t dropped; /* its command was given up */
+    uint8_t waited;  /* ata_io_read_first() waits for it */
+    int32_t waited_status;
     uint8_t reset_due; /* ready again when it ends */
     uint8_t dma_read;  /* it writes guest memory in place */
     uint8_t can_fua;
@@ -241,6 +253,8 @@ int32_t ata_io_submit(struct ata_disk *disk, uint32_t op, uint64_t lba, uint64_t
                       struct bp_iovec *iov, uint32_t iov_count) BP_MUST_CHECK;
 int32_t ata_io_open(struct ata_disk *disk, const struct bp_peer *peer) BP_MUST_CHECK;
 void ata_io_close(struct ata_disk *disk);
+/* Reads the first sector into the buffer and waits for it; no command is in progress. [control] */
+int32_t ata_io_read_first(struct ata_disk *disk) BP_MUST_CHECK;
 
 /* --- ata_address.c --------------------------------------------------------------------------- */
 

@@ -15,7 +15,11 @@ completed(void *opaque, const struct bp_block_completion *completions, uint32_t 
             continue;
         }
         io->in_flight = 0;
-        ata_transfer_completed(disk, completions[i].status);
+        if (io->waited) {
+            io->waited_status = completions[i].status;
+        } else {
+            ata_transfer_completed(disk, completions[i].status);
+        }
     }
     if (!io->in_flight) {
         ide_settle(disk->device.ide);
@@ -102,6 +106,25 @@ ata_io_open(struct ata_disk *disk, const struct bp_peer *peer)
     disk->native_sectors = info.capacity / ATA_SECTOR;
     disk->sectors = disk->kept_sectors = disk->native_sectors;
     return io->ops->queue_open(io->self, &args, &io->queue);
+}
+
+int32_t
+ata_io_read_first(struct ata_disk *disk)
+{
+    struct ata_io *io = &disk->io;
+    int32_t r;
+
+    io->buffer_iov = (struct bp_iovec){disk->buffer, ATA_SECTOR};
+    io->waited = 1;
+    io->waited_status = -EIO;
+    r = ata_io_submit(disk, BP_BLOCK_READ, 0, 1, &io->buffer_iov, 1);
+    if (r == 0) {
+        io->ops->drain(io->self, io->queue);
+        r = io->waited_status;
+    }
+    io->waited = 0;
+    disk->transfer.op = 0;
+    return r;
 }
 
 void

@@ -9,58 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- firmware's view ------------------------------------------------------------------------- */
-
-/* A core that refuses a cell costs a guest nothing it needs. */
-static void
-set_cmos(struct ide *ide, uint32_t cell, uint32_t mask, uint32_t value)
-{
-    int32_t r = ide->host.core->cmos(ide->host.instance, cell, mask, value);
-
-    if (r != 0) {
-        bp_warn(&ide->host, "cannot set CMOS cell %02xh, ignoring", cell);
-    }
-}
-
-/* CMOS as a PC's set-up program leaves it (types at 12h, 47 = user defined at 19h/1Ah, the geometry
- * from 1Bh and 24h on), for the disks of the primary channel. */
-static void
-describe_to_firmware(struct ide *ide, const struct ata_disk *disk, uint32_t number)
-{
-    const uint32_t base = number == 0 ? 0x1b : 0x24;
-    uint32_t cylinders, heads, sectors;
-    uint8_t cells[9];
-
-    ata_geometry_default(disk, &cylinders, &heads, &sectors);
-    cells[0] = (uint8_t)cylinders;
-    cells[1] = (uint8_t)(cylinders >> 8);
-    cells[2] = (uint8_t)heads;
-    cells[3] = 0xff; /* no write precompensation */
-    cells[4] = 0xff;
-    cells[5] = (uint8_t)(0xc0 | (heads > 8 ? 0x08 : 0)); /* no retries; more than eight heads */
-    cells[6] = (uint8_t)cylinders;                       /* landing zone */
-    cells[7] = (uint8_t)(cylinders >> 8);
-    cells[8] = (uint8_t)sectors;
-    for (uint32_t i = 0; i < 9; i++) {
-        set_cmos(ide, base + i, 0xff, cells[i]);
-    }
-    set_cmos(ide, 0x12, number == 0 ? 0xf0 : 0x0f, 0xff);
-    set_cmos(ide, 0x19 + number, 0xff, 47);
-}
-
-/* The translation that firmware is to use: two bits of cell 39h for each place, 0 none, 1 LBA. */
-static void
-describe_translation(struct ide *ide, const struct ata_disk *disk)
-{
-    uint32_t place = disk->device.channel->number * 2 + disk->device.unit;
-    uint32_t cylinders, heads, sectors;
-    uint32_t bits;
-
-    ata_geometry_default(disk, &cylinders, &heads, &sectors);
-    bits = cylinders > 1024 || heads > 16 || sectors > 63;
-    set_cmos(ide, 0x39, 3u << (2 * place), bits << (2 * place));
-}
-
 /* --- life ------------------------------------------------------------------------------------ */
 
 void
@@ -118,45 +66,17 @@ ide_detach(void *self, uint32_t slot, uint32_t use)
 }
 
 static int32_t
-name_boot_path(struct ide *ide, const struct ide_device *drive)
-{
-    char path[32];
-    int32_t r;
-
-    (void)snprintf(path, sizeof(path), "drive@%u/disk@%u", drive->channel->number & 1,
-                   drive->unit & 1);
-    r = ide->host.core->boot_path(ide->host.instance, drive->place, path);
-    return r == 0
-               ? 0
-               : bp_fail(&ide->host, r, NULL, "cannot describe drive %s to firmware", drive->place);
-}
-
-static int32_t
 ide_realize(void *self)
 {
     struct ide *ide = self;
 
     for (uint32_t i = 0; i < ide->drive_count; i++) {
         const struct ide_device *drive = ide->drives[i];
-        int32_t r;
         if (drive->slot == IDE_SLOT_DISK && drive->backend[0] == '\0') {
             return bp_fail(&ide->host, -ENODEV, NULL, "drive %s has no backend", drive->place);
         }
-        r = name_boot_path(ide, drive);
-        if (r != 0) {
-            return r;
-        }
-        if (drive->slot == IDE_SLOT_DISK) {
-            describe_translation(ide, (const struct ata_disk *)drive);
-        }
     }
-    for (uint32_t unit = 0; unit < IDE_UNITS; unit++) {
-        const struct ide_device *drive = ide->channels[0].devices[unit];
-        if (drive != NULL && drive->slot == IDE_SLOT_DISK) {
-            describe_to_firmware(ide, (const struct ata_disk *)drive, unit);
-        }
-    }
-    return 0;
+    return ide_firmware_describe(ide);
 }
 
 static void

@@ -238,6 +238,11 @@ void ide_bus_master_fail(struct ide_channel *channel, uint32_t error);
 /* A device has nothing in flight any more: ends a quiesce that waits for that. */
 void ide_settle(struct ide *ide);
 
+/* --- ide_firmware.c -------------------------------------------------------------------------- */
+
+/* Tells firmware of the drives, at realize(). [control] errors are explained. */
+int32_t ide_firmware_describe(struct ide *ide) BP_MUST_CHECK;
+
 /* --- ide_media.c ----------------------------------------------------------------------------- */
 
 extern const struct bp_media_ops ide_media_ops;

@@ -12,6 +12,9 @@ static const char *const on_error_choices[] = {"report", "ignore", "stop", "enos
 
 static const char *const kind_choices[] = {"disk", "cdrom", NULL};
 
+/* Order: the bits of CMOS cell 39h. */
+static const char *const translation_choices[] = {"none", "lba", "large", "rechs", "auto", NULL};
+
 static const struct bp_prop drive_props[] = {
     {.name = "channel",
      .type = BP_PROP_UINT,
@@ -70,6 +73,25 @@ static const struct bp_prop drive_props[] = {
      .type = BP_PROP_UINT,
      .max = 63,
      .help = "default translation: sectors per track, 1-63"},
+    {.name = "translation",
+     .type = BP_PROP_ENUM,
+     .def = "auto",
+     .choices = translation_choices,
+     .help = "how firmware makes INT 13h addresses of the disk's; auto: none or lba, as the "
+             "geometry needs"},
+    {.name = "logical_cylinders",
+     .type = BP_PROP_UINT,
+     .max = 1024,
+     .help = "geometry that firmware shows by INT 13h, with logical_heads and logical_sectors"},
+    {.name = "logical_heads", .type = BP_PROP_UINT, .max = 255, .help = "likewise: heads, 1-255"},
+    {.name = "logical_sectors",
+     .type = BP_PROP_UINT,
+     .max = 63,
+     .help = "likewise: sectors per track, 1-63"},
+    {.name = "guess_geometry",
+     .type = BP_PROP_BOOL,
+     .def = "false",
+     .help = "take the geometry out of the disk's partition table, if nothing else is given"},
     {.name = "write_cache",
      .type = BP_PROP_BOOL,
      .def = "true",
@@ -105,10 +127,10 @@ const struct bp_prop ide_props[] = {
 };
 
 static uint32_t
-choice(const char *text, uint32_t fallback)
+choice(const char *const *choices, const char *text, uint32_t fallback)
 {
-    for (uint32_t i = 0; text != NULL && on_error_choices[i] != NULL; i++) {
-        if (strcmp(text, on_error_choices[i]) == 0) {
+    for (uint32_t i = 0; text != NULL && choices[i] != NULL; i++) {
+        if (strcmp(text, choices[i]) == 0) {
             return i;
         }
     }
@@ -164,7 +186,7 @@ take_wwn(struct ide *ide, const struct bp_node *group, struct ata_options *optio
 static int32_t
 take_geometry(struct ide *ide, const struct bp_node *group, struct ata_options *options)
 {
-    uint32_t given;
+    uint32_t given, logical;
 
     options->cylinders = (uint32_t)bp_option_u64(&ide->host, group, "cylinders", 0);
     options->heads = (uint32_t)bp_option_u64(&ide->host, group, "heads", 0);
@@ -174,6 +196,20 @@ take_geometry(struct ide *ide, const struct bp_node *group, struct ata_options *
         return bp_fail(&ide->host, -EINVAL, group,
                        "cylinders, heads and sectors must be given together, none of them 0");
     }
+    options->logical_cylinders = (uint32_t)bp_option_u64(&ide->host, group, "logical_cylinders", 0);
+    options->logical_heads = (uint32_t)bp_option_u64(&ide->host, group, "logical_heads", 0);
+    options->logical_sectors = (uint32_t)bp_option_u64(&ide->host, group, "logical_sectors", 0);
+    logical = (options->logical_cylinders != 0) + (options->logical_heads != 0) +
+              (options->logical_sectors != 0);
+    if (logical != 0 && logical != 3) {
+        return bp_fail(&ide->host, -EINVAL, group,
+                       "logical_cylinders, logical_heads and logical_sectors must be given "
+                       "together, none of them 0");
+    }
+    options->translation =
+        choice(translation_choices, bp_option_str(&ide->host, group, "translation", NULL),
+               ATA_TRANSLATION_AUTO);
+    options->guess_geometry = (uint8_t)bp_option_bool(&ide->host, group, "guess_geometry", 0);
     return 0;
 }
 
@@ -196,9 +232,11 @@ take_numbers(struct ide *ide, const struct bp_node *group, struct ata_options *o
     options->write_cache = (uint8_t)bp_option_bool(&ide->host, group, "write_cache", 1);
     options->discard = (uint8_t)bp_option_bool(&ide->host, group, "discard", 1);
     options->on_read_error =
-        choice(bp_option_str(&ide->host, group, "on_read_error", NULL), IDE_ON_ERROR_REPORT);
+        choice(on_error_choices, bp_option_str(&ide->host, group, "on_read_error", NULL),
+               IDE_ON_ERROR_REPORT);
     options->on_write_error =
-        choice(bp_option_str(&ide->host, group, "on_write_error", NULL), IDE_ON_ERROR_ENOSPC);
+        choice(on_error_choices, bp_option_str(&ide->host, group, "on_write_error", NULL),
+               IDE_ON_ERROR_ENOSPC);
     return 0;
 }
 
@@ -206,8 +244,9 @@ take_numbers(struct ide *ide, const struct bp_node *group, struct ata_options *o
 static int32_t
 take_kind(struct ide *ide, const struct bp_node *group, struct ide_drive_options *options)
 {
-    static const char *const of_disks[] = {"rotation_rate", "physical_block_size", "cylinders",
-                                           "heads", "sectors"};
+    static const char *const of_disks[] = {
+        "rotation_rate", "physical_block_size", "cylinders",     "heads",
+        "sectors",       "logical_cylinders",   "logical_heads", "logical_sectors"};
     const struct bp_node *disk = bp_option(&ide->host, group, "disk");
     const struct bp_node *cdrom = bp_option(&ide->host, group, "cdrom");
     const char *kind = bp_option_str(&ide->host, group, "kind", cdrom != NULL ? "cdrom" : "disk");

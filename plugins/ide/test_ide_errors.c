@@ -2,6 +2,8 @@
 /* Failing backends, the four policies, failing host calls. */
 #include "ide_test.h"
 
+#include <stdio.h>
+
 /* Sector `bad` fails whenever a request covers it: the fake's scripts count requests, so the tests
  * say how many must fail until the disk has closed in on one sector. */
 static void
@@ -292,6 +294,92 @@ test_firmware_is_told_of_disks(void **state)
     rig_free(&rig);
 }
 
+static const char *
+geometry_file(struct rig *rig)
+{
+    uint64_t length = 0;
+    const char *text = th_firmware_file(rig->th, "bios-geometry", &length);
+
+    if (text != NULL) {
+        assert_int_equal(text[length - 1], '\0');
+    }
+    return text;
+}
+
+static void
+test_firmware_is_told_of_translations_and_logical_geometries(void **state)
+{
+    static const char *const choices[] = {"none", "lba", "large", "rechs"};
+    struct rig rig = rig_new("logical_cylinders = 40; logical_heads = 8; logical_sectors = 32;");
+
+    assert_string_equal(geometry_file(&rig), "/pci@i0cf8/ide@3,0/drive@0/disk@0 40 8 32\n");
+    rig_free(&rig);
+    for (uint32_t i = 0; i < 4; i++) {
+        char options[64];
+        (void)snprintf(options, sizeof(options), "translation = \"%s\";", choices[i]);
+        rig = rig_new(options);
+        assert_int_equal(th_cmos(rig.th, 0x39), i);
+        assert_null(geometry_file(&rig));
+        rig_free(&rig);
+    }
+}
+
+/* A disk whose only partition ends at this head and sector. */
+static struct rig
+partitioned(uint8_t head, uint8_t sector, const char *options)
+{
+    struct rig rig = {.th = th_new()};
+    char text[128];
+    uint8_t *mbr;
+
+    rig.disk = th_block_new(rig.th, "sys", (uint64_t)DISK_SECTORS * ATA_SECTOR);
+    mbr = th_block_data(rig.disk);
+    mbr[446 + 16 + 4] = 0x83; /* the second entry */
+    mbr[446 + 16 + 5] = head;
+    mbr[446 + 16 + 6] = (uint8_t)(0xc0 | sector);
+    mbr[510] = 0x55;
+    mbr[511] = 0xaa;
+    (void)snprintf(text, sizeof(text),
+                   "drives = ( { channel = 0; unit = 0; disk = \"sys\"; %s } );", options);
+    rig.ide = th_plug(rig.th, &backplane_plugin_v1, "ide0", text);
+    assert_non_null(rig.ide);
+    th_pci_place(rig.ide);
+    rig_channel(&rig, 0);
+    return rig;
+}
+
+static void
+test_geometry_is_guessed_from_partitions_when_asked_for(void **state)
+{
+    struct rig rig = partitioned(7, 32, "");
+    uint16_t id[256];
+    uint32_t count;
+
+    identify(&rig, id);
+    assert_int_equal(id[3], 16); /* not asked for, not read */
+    (void)th_block_log(rig.disk, &count);
+    assert_int_equal(count, 0);
+    rig_free(&rig);
+    rig = partitioned(7, 32, "guess_geometry = true;");
+    identify(&rig, id);
+    assert_int_equal(id[1], DISK_SECTORS / (8 * 32));
+    assert_int_equal(id[3], 8);
+    assert_int_equal(id[55], 8);
+    assert_int_equal(id[6], 32);
+    assert_int_equal(th_cmos(rig.th, 0x1d), 8);
+    assert_null(geometry_file(&rig));
+    rig_free(&rig);
+    rig = partitioned(254, 63, "guess_geometry = true;");
+    identify(&rig, id);
+    assert_int_equal(id[3], 16); /* 255 heads are a translation */
+    assert_string_equal(geometry_file(&rig), "/pci@i0cf8/ide@3,0/drive@0/disk@0 1 255 63\n");
+    rig_free(&rig);
+    rig = partitioned(7, 0, "guess_geometry = true;"); /* no sector 0 */
+    identify(&rig, id);
+    assert_int_equal(id[3], 16);
+    rig_free(&rig);
+}
+
 static void
 give_backends(struct th_host *th, void *opaque)
 {
@@ -328,6 +416,8 @@ main(void)
         cmocka_unit_test(test_backends_that_are_no_disks_are_refused),
         cmocka_unit_test(test_a_controller_without_drives_is_allowed),
         cmocka_unit_test(test_firmware_is_told_of_disks),
+        cmocka_unit_test(test_firmware_is_told_of_translations_and_logical_geometries),
+        cmocka_unit_test(test_geometry_is_guessed_from_partitions_when_asked_for),
         cmocka_unit_test(test_each_failing_host_call_leaves_nothing_behind),
     };
 

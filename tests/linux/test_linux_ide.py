@@ -62,7 +62,7 @@ devices = {{ com1 = {{ plugin = "serial"; backend = "tty"; }};
     {{ channel = 1; unit = 1; cdrom = "d"; }} ); }}; }};
 """, "--no-reboot", directory=directory)
 
-    def fact(self, name, seconds=300):
+    def fact(self, name, seconds=600):
         """Waits for a line "FACT name=..."; its value."""
         pattern = re.compile(rf"FACT {re.escape(name)}=(.*?)\r?\n")
         deadline = time.monotonic() + seconds
@@ -77,7 +77,7 @@ def text_of(words, first, count):
 
 def identity(guest, place):
     """The words that the drive told the guest."""
-    digits = guest.fact("id" + place, 500)
+    digits = guest.fact("id" + place, 1000)
     return [int(digits[i:i + 4], 16) for i in range(0, len(digits), 4)]
 
 

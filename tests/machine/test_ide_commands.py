@@ -389,5 +389,12 @@ def test_every_ata_command_of_a_cd_drive(directory):
                     equal((m.inb(PORT + 4), m.inb(PORT + 5)), (0x14, 0xeb), f"{opcode:02x}h: signature")
 
 
+def test_firmware_sees_the_logical_geometry_and_translation(directory):
+    options = 'translation = "large"; logical_cylinders = 16; logical_heads = 4; logical_sectors = 32;'
+    with Disk(directory, options) as m:
+        equal(m.fw_cfg_file("bios-geometry"), b"/pci@i0cf8/ide@1,1/drive@0/disk@0 16 4 32\n\0", "the file")
+        equal(m.cmos(0x39) & 3, 2, "CMOS")
+
+
 if __name__ == "__main__":
     run_tests([value for name_, value in sorted(globals().items()) if name_.startswith("test_")])
