@@ -189,6 +189,11 @@ tap_read(struct tap_queue *queue)
         /* A batch at a time: the consumer posts anew meanwhile. */
         if (result <= 0 || frames % BP_NET_BATCH == 0 || bp_net_queue_posted(&queue->queue) == 0) {
             bp_net_rx_deliver(&queue->queue);
+            /* What was posted meanwhile may be what the held frame lacked. */
+            if (result == 0 && queue->held_length > 0 && deliver_held(queue)) {
+                bp_net_rx_deliver(&queue->queue);
+                result = 1;
+            }
         }
     } while (result > 0 && frames < FRAMES_A_TURN);
     if (result < 0) {

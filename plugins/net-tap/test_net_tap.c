@@ -316,6 +316,33 @@ test_a_long_frame_waits_for_buffers_that_it_can_be_merged_into(void **state)
 }
 
 static void
+test_buffers_posted_while_frames_are_delivered_are_seen(void **state)
+{
+    struct bench bench;
+    uint8_t frame[9000];
+    int fd;
+
+    bench.th = th_new();
+    bench.net =
+        th_plug(bench.th, &backplane_plugin_v1, "lan", "interface = \"bptap0\"; mtu = 9000;");
+    assert_non_null(bench.net);
+    bench.wire = th_wire_open(bench.net, 0);
+    th_wire_post(bench.wire, 5, 2048, 12, BP_NET_MERGE); /* just enough for the long one */
+    fd = packet_socket("bptap0");
+    for (uint32_t i = 0; i < 30; i++) {
+        uint32_t length = i % 3 == 2 ? sizeof(frame) : 100;
+        raw_frame(frame, length, (uint8_t)i);
+        assert_int_equal(send(fd, frame, length, 0), (int)length);
+    }
+    wait_for(&bench, 0x88b5, 30);
+    for (uint32_t i = 0; i < 30; i++) {
+        assert_int_equal(frame_of(&bench, 0x88b5, i)->data[50], i);
+    }
+    (void)close(fd);
+    bench_free(&bench);
+}
+
+static void
 test_a_frame_too_long_for_the_posted_buffers_is_dropped_alone(void **state)
 {
     struct bench bench;
@@ -669,6 +696,7 @@ main(void)
         cmocka_unit_test(test_frames_go_both_ways_as_they_are),
         cmocka_unit_test(test_frames_wait_for_a_guest_without_buffers),
         cmocka_unit_test(test_a_long_frame_waits_for_buffers_that_it_can_be_merged_into),
+        cmocka_unit_test(test_buffers_posted_while_frames_are_delivered_are_seen),
         cmocka_unit_test(test_a_frame_too_long_for_the_posted_buffers_is_dropped_alone),
         cmocka_unit_test(test_the_kernel_finishes_checksums_and_cuts_segments),
         cmocka_unit_test(test_the_guest_gets_just_the_offloads_it_takes),
