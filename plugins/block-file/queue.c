@@ -384,7 +384,6 @@ make_records(struct queue *queue, uint32_t depth)
     queue->depth = depth;
     queue->free_mask = size - 1;
     for (i = 0; i < depth; i++) {
-        queue->requests[i].queue = queue;
         queue->free_ring[i] = (uint16_t)i;
     }
     atomic_store(&queue->free_tail, depth);

@@ -18,10 +18,11 @@ take_record(struct queue *queue)
 }
 
 static void
-fill_record(struct request *request, const struct bp_block_request *from)
+fill_record(struct queue *queue, struct request *request, const struct bp_block_request *from)
 {
     uint64_t mark = atomic_load_explicit(&request->mark, memory_order_relaxed);
 
+    request->queue = queue; /* here, as a record that is never used costs no memory then */
     request->op = from->op;
     request->flags = from->flags;
     request->offset = from->offset;
@@ -150,7 +151,7 @@ submit_some(struct queue *queue, const struct bp_block_request *from, uint32_t c
         if (request == NULL) {
             break;
         }
-        fill_record(request, &from[taken]);
+        fill_record(queue, request, &from[taken]);
         submit_one(&submission, request);
     }
     atomic_fetch_add(&queue->in_flight, taken);

@@ -9,7 +9,8 @@
 #define SECTOR          512u
 #define MAX_SECTORS     0xffffu
 #define LEAST_MAX_IOV   128u /* of any unit, see scsi.h */
-#define CMD_PER_LUN_DEF "32"
+#define CMD_PER_LUN     256  /* a queue of the default size: one unit can have it for itself */
+#define CMD_PER_LUN_DEF "256"
 
 static const struct bp_prop lun_props[] = {
     {.name = "target",
@@ -167,10 +168,10 @@ vscsi_options_read(struct vscsi *vscsi, const struct bp_node *options)
 {
     const struct bp_services *host = &vscsi->host;
     uint64_t queues = bp_option_u64(host, options, "queues", 1);
-    uint64_t depth = bp_option_u64(host, options, "cmd_per_lun", 32);
+    uint64_t depth = bp_option_u64(host, options, "cmd_per_lun", CMD_PER_LUN);
 
     vscsi->queue_count = queues < 1 || queues > VSCSI_MAX_QUEUES ? 1 : (uint32_t)queues;
-    vscsi->cmd_per_lun = depth < 1 || depth > BP_SCSI_MAX_DEPTH ? 32 : (uint32_t)depth;
+    vscsi->cmd_per_lun = depth < 1 || depth > BP_SCSI_MAX_DEPTH ? CMD_PER_LUN : (uint32_t)depth;
     vscsi->max_sectors = (uint32_t)bp_option_u64(host, options, "max_sectors", 0);
     vscsi->seg_max = (uint32_t)bp_option_u64(host, options, "seg_max", 0);
     if (read_initiator(vscsi, options) != 0) {

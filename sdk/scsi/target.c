@@ -159,13 +159,27 @@ target_unblock(struct bp_scsi_target *target)
     }
 }
 
-static void
-take(struct bp_scsi_target_queue *queue, const struct bp_scsi_request *request)
+/* NULL: all are taken. */
+static struct bp_scsi_target_slot *
+free_slot(struct bp_scsi_target_queue *queue)
 {
-    struct bp_scsi_target *target = queue->target;
     struct bp_scsi_target_slot *slot = queue->free;
 
-    queue->free = slot->next;
+    if (slot != NULL) {
+        queue->free = slot->next;
+    } else if (queue->slots_used < queue->slot_count) {
+        slot = &queue->slots[queue->slots_used++];
+        slot->queue = queue;
+    }
+    return slot;
+}
+
+static void
+take(struct bp_scsi_target_queue *queue, struct bp_scsi_target_slot *slot,
+     const struct bp_scsi_request *request)
+{
+    struct bp_scsi_target *target = queue->target;
+
     queue->taken++;
     slot->next = NULL;
     slot->request = *request;
@@ -199,11 +213,12 @@ target_submit(void *self, void *opaque, const struct bp_scsi_request *requests, 
 {
     struct bp_scsi_target *target = self;
     struct bp_scsi_target_queue *queue = opaque;
+    struct bp_scsi_target_slot *slot;
     uint32_t taken = 0;
 
     pthread_mutex_lock(&target->lock);
-    while (taken < count && queue->free != NULL) {
-        take(queue, &requests[taken++]);
+    while (taken < count && (slot = free_slot(queue)) != NULL) {
+        take(queue, slot, &requests[taken++]);
     }
     target_unblock(target);
     pthread_mutex_unlock(&target->lock);

@@ -52,7 +52,8 @@ struct bp_scsi_target_queue {
     void *block_queue;
     uint32_t loop;
     uint32_t slot_count;
-    uint32_t taken; /* commands that were not delivered yet */
+    uint32_t slots_used; /* those behind them were never touched, so cost no memory */
+    uint32_t taken;      /* commands that were not delivered yet */
     uint32_t scheduled;
     uint32_t coming; /* deferred calls that have not returned */
     struct bp_scsi_target_slot *slots;

@@ -92,11 +92,6 @@ make_queue(struct bp_scsi_target *target, const struct bp_scsi_queue_args *args)
         free(queue);
         return NULL;
     }
-    for (uint32_t i = queue->slot_count; i-- > 0;) {
-        queue->slots[i].queue = queue;
-        queue->slots[i].next = queue->free;
-        queue->free = &queue->slots[i];
-    }
     queue->target = target;
     memcpy(&queue->client, args->client,
            bp_min_u32(args->client->size, (uint32_t)sizeof(queue->client)));
