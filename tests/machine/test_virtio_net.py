@@ -174,6 +174,49 @@ def test_a_stopped_machine_receives_when_it_goes_on(directory):
         equal(card.receive(), frame(1), "the frame")
 
 
+def test_what_is_no_frame_is_dropped_and_used_up(directory):
+    m, path = machine(directory)
+    with m:
+        card = Card(m)
+        peer = connect(path)
+        m.wait_until(card.link, "link up")
+        m.write(TX_DATA, bytes(16))
+        for pieces in (
+                [(TX_DATA, HEADER, False)],                                    # no frame at all
+                [(TX_DATA, 4, False), (TX_DATA + 16, 5, False)],               # half a header
+                [(TX_DATA, HEADER, False), (TX_DATA + 16, 13, False)],         # half an Ethernet header
+                [(TX_DATA, HEADER, False), (TX_DATA + 16, 65554, False)],      # longer than any frame
+                [(TX_DATA, HEADER, False), (TX_DATA + 16, 0x200000, False)]):
+            card.add(TX, pieces)
+        m.write(TX_DATA + 32, bytes([1, 1, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]))  # offloads never agreed on
+        card.add(TX, [(TX_DATA + 32, HEADER, False), (TX_DATA + 64, 60, False)])
+        card.send(frame(1, 65553))
+        equal(len(get(peer)), 65553, "the longest frame")
+        card.send(frame(2, 14))
+        equal(get(peer), frame(2, 14), "the shortest frame")
+        m.wait_until(lambda: card.used_index(TX) == 8, "all buffers back")
+        equal(m.inb(IO + 18), 7, "status")
+
+
+def test_a_guest_that_sends_more_than_is_read_waits_and_loses_nothing(directory):
+    m, path = machine(directory)
+    with m:
+        card = Card(m)
+        peer = connect(path)
+        m.wait_until(card.link, "link up")
+        for i in range(100):
+            m.write(TX_DATA + 16 + i * 30000, frame(i, 30000))
+            card.add(TX, [(TX_DATA, HEADER, False), (TX_DATA + 16 + i * 30000, 30000, False)])
+        check(card.used_index(TX) < 100, "3 MB are taken by a socket that nobody reads")
+        rest = b""
+        for i in range(100):
+            while len(rest) < 30004:
+                rest += peer.recv(1 << 20)
+            equal(rest[4:30004], frame(i, 30000), f"frame {i}")
+            rest = rest[30004:]
+        m.wait_until(lambda: card.used_index(TX) == 100, "all buffers back")
+
+
 def test_the_rom_is_in_its_bar(directory):
     if not os.path.exists(ROM):
         return
@@ -215,6 +258,8 @@ if __name__ == "__main__":
         test_frames_go_both_ways_over_a_socket,
         test_a_guest_without_buffers_loses_nothing,
         test_a_stopped_machine_receives_when_it_goes_on,
+        test_what_is_no_frame_is_dropped_and_used_up,
+        test_a_guest_that_sends_more_than_is_read_waits_and_loses_nothing,
         test_the_rom_is_in_its_bar,
         test_frames_go_through_qemu,
     ])
