@@ -2,9 +2,9 @@
 /* One channel: Command Block and Control Block registers in ISA-compatible places, selection
  * between two devices, the interrupt line.
  *
- * The ports are decoded always. A PIIX3 decodes a channel only after IDETIM bit 15 is set
- * (290550, 2.5.3); software for virtual machines counts on ports that work from power-on, and no
- * firmware can tell. References: ATA/ATAPI-7 V2 for two devices on one cable. */
+ * The ports are decoded unless IDETIM bit 15 is cleared (290550, 2.5.3). On a PIIX3 it is 0 after
+ * reset, here 1: software for virtual machines counts on ports that work from power-on. What is not
+ * decoded reads as all ones. References: ATA/ATAPI-7 V2 for two devices on one cable. */
 #include "ide.h"
 
 #include <string.h>
@@ -12,6 +12,8 @@
 static const uint16_t command_port[IDE_CHANNELS] = {0x1f0, 0x170};
 static const uint16_t control_port[IDE_CHANNELS] = {0x3f6, 0x376};
 static const uint32_t isa_irq[IDE_CHANNELS] = {14, 15};
+
+#define IDETIM_DECODE 0x8000u
 
 void
 ide_channel_update_irq(struct ide_channel *channel)
@@ -236,6 +238,15 @@ write_control(struct ide_channel *channel, uint8_t value)
 
 /* --- ports ----------------------------------------------------------------------------------- */
 
+void
+ide_channel_look_at_timing(struct ide_channel *channel)
+{
+    struct ide *ide = channel->ide;
+    uint32_t timing = ide->host.pci->peek(ide->host.instance, 0x40 + 2 * channel->number, 2);
+
+    channel->hidden = !(timing & IDETIM_DECODE);
+}
+
 static uint64_t
 read_data(struct ide_channel *channel, uint32_t width)
 {
@@ -256,6 +267,9 @@ command_read(void *opaque, uint64_t offset, uint32_t width)
     struct ide_channel *channel = opaque;
     uint64_t value = 0;
 
+    if (channel->hidden) {
+        return UINT64_MAX;
+    }
     if (offset == ATA_REG_DATA) {
         return read_data(channel, width);
     }
@@ -274,6 +288,9 @@ command_write(void *opaque, uint64_t offset, uint32_t width, uint64_t value)
 {
     struct ide_channel *channel = opaque;
 
+    if (channel->hidden) {
+        return;
+    }
     if (offset == ATA_REG_DATA) {
         struct ide_device *device = ide_channel_device(channel);
         uint8_t bytes[8];
@@ -303,7 +320,7 @@ command_read_block(void *opaque, uint64_t offset, uint32_t width, uint32_t count
     uint8_t *out = data;
     uint64_t left = (uint64_t)count * width;
 
-    if (offset != ATA_REG_DATA) {
+    if (offset != ATA_REG_DATA || channel->hidden) {
         for (uint32_t i = 0; i < count; i++, out += width) {
             uint64_t value = command_read(opaque, offset, width);
             memcpy(out, &value, width);
@@ -330,7 +347,7 @@ command_write_block(void *opaque, uint64_t offset, uint32_t width, uint32_t coun
     const uint8_t *in = data;
     uint64_t left = (uint64_t)count * width;
 
-    if (offset != ATA_REG_DATA) {
+    if (offset != ATA_REG_DATA || channel->hidden) {
         for (uint32_t i = 0; i < count; i++, in += width) {
             uint64_t value = 0;
             memcpy(&value, in, width);
@@ -352,13 +369,19 @@ command_write_block(void *opaque, uint64_t offset, uint32_t width, uint32_t coun
 static uint64_t
 control_read(void *opaque, uint64_t offset, uint32_t width)
 {
-    return read_status(opaque);
+    const struct ide_channel *channel = opaque;
+
+    return channel->hidden ? UINT64_MAX : read_status(channel);
 }
 
 static void
 control_write(void *opaque, uint64_t offset, uint32_t width, uint64_t value)
 {
-    write_control(opaque, (uint8_t)value);
+    struct ide_channel *channel = opaque;
+
+    if (!channel->hidden) {
+        write_control(channel, (uint8_t)value);
+    }
 }
 
 static const struct bp_region_ops command_ops = {
@@ -418,6 +441,7 @@ void
 ide_channel_reset(struct ide_channel *channel)
 {
     ide_bus_master_reset(&channel->bm);
+    channel->hidden = 0;
     channel->control = 0;
     channel->selected = 0;
     for (uint32_t unit = 0; unit < IDE_UNITS; unit++) {

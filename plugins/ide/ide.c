@@ -227,33 +227,63 @@ add_drives(struct ide *ide, const struct bp_node *config)
     return 0;
 }
 
-/* 290550, 2.3: IDETIM, SIDETIM. They are kept for firmware and drivers to read back; timing has no
- * meaning here. Bit 15 of IDETIM enables a channel's ports: those are decoded always, so it reads
- * as set after reset, and a kernel started without firmware finds the channels (Linux's ata_piix
- * looks at it). */
+static void
+config_written(void *opaque, uint32_t offset, uint32_t width, uint32_t value)
+{
+    struct ide *ide = opaque;
+
+    for (uint32_t i = 0; i < IDE_CHANNELS; i++) {
+        ide_channel_look_at_timing(&ide->channels[i]);
+    }
+}
+
+static const struct bp_pci_ops pci_ops = {
+    .size = sizeof(pci_ops),
+    .config_written = config_written,
+};
+
+/* 290550, 2.3: IDETIM, SIDETIM; a PIIX4's UDMACTL and UDMATIM (290562, 4.1). But for the bit that
+ * enables a channel's ports (see channel.c) they are kept for firmware and drivers to read back:
+ * timing has no meaning here. */
 static int32_t
-declare_function(struct ide *ide)
+declare_timing(struct ide *ide)
 {
     static const uint8_t timing[5] = {0x00, 0x80, 0x00, 0x80, 0x00};
     static const uint8_t all[5] = {0xff, 0xff, 0xff, 0xff, 0xff};
+    static const uint8_t udma[4] = {0};
+    static const uint8_t udma_writable[4] = {0x0f, 0x00, 0x33, 0x33};
+    struct bp_instance *instance = ide->host.instance;
+    int32_t r = ide->host.pci->config(instance, 0x40, sizeof(timing), timing, all, NULL);
+
+    if (r == 0 && ide->piix4) {
+        r = ide->host.pci->config(instance, 0x48, sizeof(udma), udma, udma_writable, NULL);
+    }
+    return r;
+}
+
+static int32_t
+declare_function(struct ide *ide)
+{
     static const uint8_t status[2] = {0x80, 0x02}; /* fast back-to-back, medium DEVSEL# */
     static const uint8_t status_clear[2] = {0x00, 0x38};
     const struct bp_pci_args args = {
         .size = sizeof(args),
         .vendor_id = 0x8086,
-        .device_id = 0x7010,
+        .device_id = ide->piix4 ? 0x7111 : 0x7010,
         .subsystem_vendor_id = 0x1af4,
         .subsystem_id = 0x1100,
         .base_class = 0x01,
         .sub_class = 0x01,
         .prog_if = 0x80, /* compatibility mode on both channels, bus master */
         .bars = {[4] = {.size = 16, .flags = BP_PCI_BAR_IO}},
+        .ops = &pci_ops,
+        .opaque = ide,
     };
     struct bp_instance *instance = ide->host.instance;
     int32_t r = ide->host.pci->function(instance, &args);
 
     if (r == 0) {
-        r = ide->host.pci->config(instance, 0x40, sizeof(timing), timing, all, NULL);
+        r = declare_timing(ide);
     }
     if (r == 0) {
         r = ide->host.pci->config(instance, 0x06, sizeof(status), status, NULL, status_clear);
@@ -298,6 +328,7 @@ ide_create(const struct bp_create *args, void **self)
         ide->channels[i].ide = ide;
         ide->channels[i].number = i;
     }
+    ide->piix4 = ide_options_piix4(ide, args->config);
     r = add_drives(ide, args->config);
     if (r == 0) {
         r = declare(ide);

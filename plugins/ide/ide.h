@@ -127,6 +127,7 @@ struct ide_channel {
     uint8_t selected;                      /* unit whose registers are read */
     uint8_t control;                       /* Device Control as written last */
     uint8_t line;                          /* level of the interrupt line */
+    uint8_t hidden;                        /* its ports are not decoded */
     struct ide_bus_master bm;
 };
 
@@ -134,6 +135,7 @@ struct ide {
     struct bp_services host;
     const char *id;
     uint32_t loop;       /* on which completions arrive */
+    uint8_t piix4;       /* its function instead of the PIIX3's */
     uint8_t quiescing;   /* submit nothing */
     uint8_t quiesce_due; /* core->quiesced() is owed */
     uint32_t drive_count;
@@ -145,6 +147,8 @@ struct ide {
 
 /* Declares ports and interrupt line. [control] errors of region.create and irq.line. */
 int32_t ide_channel_declare(struct ide_channel *channel) BP_MUST_CHECK;
+/* IDETIM may have changed: whether the ports are decoded. */
+void ide_channel_look_at_timing(struct ide_channel *channel);
 /* All devices and the bus master as after power-on; nothing is in flight. */
 void ide_channel_reset(struct ide_channel *channel);
 /* Sets the line to what the selected device wants. */

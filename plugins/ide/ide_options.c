@@ -117,7 +117,15 @@ static const struct bp_prop drive_props[] = {
 static const struct bp_prop drive_element = {
     .name = "drive", .type = BP_PROP_GROUP, .children = drive_props, .help = "one drive"};
 
+static const char *const chip_choices[] = {"piix3", "piix4", NULL};
+
 const struct bp_prop ide_props[] = {
+    {.name = "chip",
+     .type = BP_PROP_ENUM,
+     .def = "piix3",
+     .choices = chip_choices,
+     .help =
+         "which function to be: a PIIX4's (8086:7111) has Ultra DMA for drivers that ask the chip"},
     {.name = "drives",
      .type = BP_PROP_LIST,
      .children = &drive_element,
@@ -287,6 +295,12 @@ take_identity(struct ide *ide, const struct bp_node *group, struct ide_drive_opt
         r = take_string(ide, group, "firmware", ata->firmware, sizeof(ata->firmware));
     }
     return r == 0 ? take_wwn(ide, group, ata) : r;
+}
+
+uint8_t
+ide_options_piix4(struct ide *ide, const struct bp_node *config)
+{
+    return strcmp(bp_option_str(&ide->host, config, "chip", "piix3"), "piix4") == 0;
 }
 
 int32_t

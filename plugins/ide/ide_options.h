@@ -15,6 +15,8 @@ struct ide_drive_options {
 
 extern const struct bp_prop ide_props[];
 
+/* Whether the option "chip" asks for a PIIX4's function. */
+uint8_t ide_options_piix4(struct ide *ide, const struct bp_node *config);
 /* Reads one element of "drives". [control] -EINVAL, explained. */
 int32_t ide_options_drive(struct ide *ide, const struct bp_node *group,
                           struct ide_drive_options *options) BP_MUST_CHECK;

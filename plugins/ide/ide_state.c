@@ -194,6 +194,7 @@ ide_after_restore(void *self)
 
     for (uint32_t i = 0; i < IDE_CHANNELS; i++) {
         uint8_t status = ide->channels[i].bm.status;
+        ide_channel_look_at_timing(&ide->channels[i]);
         ide_channel_update_irq(&ide->channels[i]);
         ide->channels[i].bm.status = status;
     }

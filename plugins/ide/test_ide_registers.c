@@ -190,6 +190,45 @@ test_srst_ends_a_pio_transfer_and_shows_the_signature(void **state)
 }
 
 static void
+test_a_channel_whose_decode_is_disabled_is_not_there(void **state)
+{
+    struct rig rig = rig_new(NULL);
+    uint16_t words[2] = {0};
+
+    put(&rig, ATA_REG_STATUS, ATA_IDENTIFY_DEVICE);
+    th_pci_write(rig.ide, 0x40, 2, 0x0307);
+    assert_int_equal(alt_status(&rig), 0xff);
+    assert_int_equal(get(&rig, ATA_REG_COUNT), 0xff);
+    data_in(&rig, words, 4);
+    assert_int_equal(words[1], 0xffff);
+    put(&rig, ATA_REG_COUNT, 0x12);
+    put(&rig, ATA_REG_STATUS, ATA_EXECUTE_DIAGNOSTIC);
+    th_out(rig.th, rig.control, 1, ATA_CONTROL_SRST);
+    th_pci_write(rig.ide, 0x40, 2, 0x8307);
+    assert_int_equal(alt_status(&rig), ATA_DRDY | ATA_DSC | ATA_DRQ); /* nothing was lost */
+    assert_int_equal(get(&rig, ATA_REG_COUNT), 1);
+    th_pci_write(rig.ide, 0x42, 2, 0); /* the other channel's */
+    assert_int_equal(alt_status(&rig), ATA_DRDY | ATA_DSC | ATA_DRQ);
+    th_pci_write(rig.ide, 0x40, 2, 0);
+    th_reset(rig.ide, BP_RESET_SYSTEM);
+    assert_int_equal(alt_status(&rig), ATA_DRDY | ATA_DSC);
+    rig_free(&rig);
+}
+
+static void
+test_the_function_can_be_a_piix4s(void **state)
+{
+    struct th_host *th = th_new();
+    struct bp_instance *ide = th_plug(th, &backplane_plugin_v1, "ide0", "chip = \"piix4\";");
+
+    assert_non_null(ide);
+    assert_int_equal(th_pci_read(ide, 0, 4), 0x71118086);
+    th_pci_write(ide, 0x48, 4, 0xffffffff);
+    assert_int_equal(th_pci_read(ide, 0x48, 4), 0x3333000f);
+    th_free(th);
+}
+
+static void
 test_a_second_srst_is_busy_whatever_ends_meanwhile(void **state)
 {
     struct rig rig = rig_new(NULL);
@@ -502,6 +541,8 @@ main(void)
         cmocka_unit_test(test_the_interrupt_of_a_device_that_is_not_selected_waits),
         cmocka_unit_test(test_registers_and_commands_are_ignored_while_busy),
         cmocka_unit_test(test_srst_ends_a_pio_transfer_and_shows_the_signature),
+        cmocka_unit_test(test_a_channel_whose_decode_is_disabled_is_not_there),
+        cmocka_unit_test(test_the_function_can_be_a_piix4s),
         cmocka_unit_test(test_a_second_srst_is_busy_whatever_ends_meanwhile),
         cmocka_unit_test(test_srst_stays_busy_until_the_request_in_flight_has_ended),
         cmocka_unit_test(test_a_system_reset_leaves_nothing_in_flight),
