@@ -11,13 +11,13 @@ from backplane import SOURCE, Machine, check, need_file, need_kvm, run_tests  # 
 from bootsector import boot_image  # noqa: E402
 
 
-def machine_config(images, options="", memory="32M", order=0):
+def machine_config(images, options="", memory="32M", order=0, extra=""):
     backends = "".join(f'd{i} = {{ plugin = "block-file"; path = "{path}"; }}; '
                        for i, path in enumerate(images))
-    disks = "".join(f'blk{i} = {{ plugin = "virtio-blk"; backend = "d{i}"; {options} }}; '
+    disks = "".join(f'blk{i} = {{ plugin = "virtio-blk"; backend = "d{i}"; {options(i) if callable(options) else options} }}; '
                     for i in range(len(images)))
     return f"""
-machine = {{ memory = "{memory}"; boot = {{ order = [ "blk{order}" ]; }}; }};
+machine = {{ memory = "{memory}"; {extra} boot = {{ order = [ "blk{order}" ]; }}; }};
 backends = {{ {backends} tty = {{ plugin = "char-stdio"; }}; }};
 devices = {{ {disks} com1 = {{ plugin = "serial"; backend = "tty"; }}; }};
 """
@@ -30,9 +30,9 @@ def write_image(directory, name, data):
     return path
 
 
-def boots(directory, options, count=1, order=0):
+def boots(directory, options, count=1, order=0, extra=""):
     images = [write_image(directory, f"d{i}.img", boot_image(f"BOOTED FROM DISK {i}")) for i in range(count)]
-    with Machine(machine_config(images, options, order=order), directory=directory) as machine:
+    with Machine(machine_config(images, options, order=order, extra=extra), directory=directory) as machine:
         machine.wait_for(f"BOOTED FROM DISK {order}", 120)
         check(machine.wait_end(20) == 0, "power-off must end it with status 0:\n" + machine.tail())
 
@@ -47,6 +47,10 @@ def test_seabios_boots_by_the_modern_interface(directory):
 
 def test_seabios_boots_the_second_of_two_transitional_disks(directory):
     boots(directory, "", count=2, order=1)
+
+
+def test_seabios_boots_the_last_of_disks_behind_bridges(directory):
+    boots(directory, lambda i: f'address = "{i + 1}:03.0";', count=2, order=1, extra='pci_bridges = ("05.0", "09.0");')
 
 
 def test_grub_boots_from_a_transitional_disk(directory):
@@ -68,5 +72,6 @@ if __name__ == "__main__":
         test_seabios_boots_by_the_legacy_interface,
         test_seabios_boots_by_the_modern_interface,
         test_seabios_boots_the_second_of_two_transitional_disks,
+        test_seabios_boots_the_last_of_disks_behind_bridges,
         test_grub_boots_from_a_transitional_disk,
     ])
