@@ -9,9 +9,6 @@
 
 #include <string.h>
 
-static void check_value(const SchemaCheck *check, Node *node, const struct bp_prop *prop,
-                        const char *path);
-
 const struct bp_prop *
 schema_find(const struct bp_prop *const *tables, const char *name)
 {
@@ -62,7 +59,7 @@ check_members(const SchemaCheck *check, Node *group, const struct bp_prop *const
         if (prop == NULL) {
             report_unknown(check, child, tables, child_path);
         } else {
-            check_value(check, child, prop, child_path);
+            schema_check_value(check, child, prop, child_path);
         }
     }
 }
@@ -134,7 +131,7 @@ fill_default(const SchemaCheck *check, Node *group, const struct bp_prop *prop, 
     g_autofree char *child_path = g_strdup_printf("%s.%s", path, prop->name);
     value->is_default = true;
     g_ptr_array_add(group->children, value);
-    check_value(check, value, prop, child_path);
+    schema_check_value(check, value, prop, child_path);
 }
 
 static void
@@ -168,13 +165,14 @@ check_list(const SchemaCheck *check, Node *list, const struct bp_prop *prop, con
     }
     for (unsigned i = 0; i < count; i++) {
         g_autofree char *element_path = g_strdup_printf("%s[%u]", path, i);
-        check_value(check, node_at(list, i), &prop->children[0], element_path);
+        schema_check_value(check, node_at(list, i), &prop->children[0], element_path);
     }
 }
 
 /* Recursion ends: the depth of a plugin's schema is bounded when its image is read. */
-static void
-check_value(const SchemaCheck *check, Node *node, const struct bp_prop *prop, const char *path)
+void
+schema_check_value(const SchemaCheck *check, Node *node, const struct bp_prop *prop,
+                   const char *path)
 {
     const struct bp_prop *tables[] = {prop->children, NULL};
     g_autofree char *problem = schema_value_convert(node, prop);

@@ -24,6 +24,10 @@ typedef struct {
 void schema_check(const SchemaCheck *check, Node *group, const struct bp_prop *const *tables,
                   const char *path);
 
+/* Likewise one value, with all that is in it. path: its own. [control] */
+void schema_check_value(const SchemaCheck *check, Node *node, const struct bp_prop *prop,
+                        const char *path);
+
 /* A default's text as a value of the option; NULL if it is none, which is the plugin's fault. */
 Node *schema_default(const struct bp_prop *prop, const char *text);
 /* The option of that name; NULL if there is none. */

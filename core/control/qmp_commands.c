@@ -45,6 +45,8 @@ static const QmpCommand qmp_commands[] = {
     {"pmemsave", "val:i size:i filename:s", qmp_pmemsave, "write guest memory to a file"},
     {"qom-list-types", "implements:s? abstract:b?", qmp_qom_list_types,
      "classes of the plugins that are installed"},
+    {"qom-set", "path:s property:s value:x", qmp_qom_set,
+     "change an option of a device or a backend while it runs"},
     {"query-block", "", qmp_query_block, "disks and drives, and what is in them"},
     {"query-blockstats", "query-nodes:b?", qmp_query_blockstats, "what went through disks"},
     {"query-chardev", "", qmp_query_chardev, "character backends"},

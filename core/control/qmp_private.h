@@ -97,6 +97,7 @@ void qmp_backend_swap(QmpCall *call);
 void qmp_query_machines(QmpCall *call);
 void qmp_query_chardev(QmpCall *call);
 void qmp_qom_list_types(QmpCall *call);
+void qmp_qom_set(QmpCall *call);
 void qmp_device_list_properties(QmpCall *call);
 /* qmp_monitor.c */
 void qmp_human_monitor_command(QmpCall *call);

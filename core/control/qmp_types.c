@@ -156,3 +156,39 @@ qmp_device_list_properties(QmpCall *call)
     }
     qmp_call_return_array(call, list);
 }
+
+/* --- options that change while the machine runs ------------------------------------------------
+ */
+
+/* "/machine/peripheral/ID", "/objects/ID" or the id alone. */
+static Instance *
+find_by_path(Machine *machine, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *id = slash != NULL ? slash + 1 : path;
+    Instance *found = machine_backend_find(machine, id);
+
+    return found != NULL ? found : machine_device_find(machine, id);
+}
+
+void
+qmp_qom_set(QmpCall *call)
+{
+    const char *path = qmp_text(call, "path", "");
+    Instance *instance = find_by_path(call->machine, path);
+    JsonNode *given = json_object_get_member(call->arguments, "value");
+    g_autofree char *problem = NULL;
+    g_autoptr(GError) error = NULL;
+    Node *value;
+
+    if (instance == NULL) {
+        qmp_call_fail(call, "DeviceNotFound", "Device '%.64s' not found", path);
+        return;
+    }
+    value = qmp_node_of_json(qmp_text(call, "property", ""), given, &problem);
+    if (value == NULL) {
+        qmp_call_fail(call, "GenericError", "%s", problem);
+    } else if (!instance_set(instance, value, &error)) {
+        qmp_call_take_error(call, error);
+    }
+}

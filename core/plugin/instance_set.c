@@ -2,7 +2,6 @@
 /* Options that change while the instance lives (life.set). */
 #include "base/error.h"
 #include "config/schema.h"
-#include "config/schema_value.h"
 #include "plugin/instance.h"
 
 #include <errno.h>
@@ -54,7 +53,9 @@ instance_set(Instance *instance, Node *given, GError **error)
 {
     g_autoptr(Node) value = given;
     const struct bp_prop *prop = find_option(instance, value->name);
-    g_autofree char *problem = NULL;
+    g_autoptr(ErrorList) errors = error_list_new();
+    const SchemaCheck check = {.errors = errors};
+    g_autofree char *path = g_strdup_printf("%s.%s", instance->id, value->name);
     int32_t result;
 
     if (prop == NULL || (prop->flags & BP_PROP_RUNTIME) == 0 || instance->life.set == NULL) {
@@ -63,10 +64,8 @@ instance_set(Instance *instance, Node *given, GError **error)
                     value->name);
         return false;
     }
-    problem = schema_value_convert(value, prop);
-    if (problem != NULL) {
-        g_set_error(error, BACKPLANE_ERROR, ERROR_CONFIG, "%s.%s: %s", instance->id, value->name,
-                    problem);
+    schema_check_value(&check, value, prop, path);
+    if (!error_list_propagate(errors, error)) {
         return false;
     }
     result = tell(instance, value);

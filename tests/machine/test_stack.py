@@ -13,7 +13,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from backplane import check, run_tests  # noqa: E402
-from registers import TestMachine, equal  # noqa: E402
+from registers import Qmp, TestMachine, equal  # noqa: E402
 
 SECTORS = 4096
 PORT = 0x1f0
@@ -52,7 +52,7 @@ def stack(directory, kind, order):
 class Disk(TestMachine):
     def __init__(self, directory, lines, top):
         super().__init__(f"""
-machine = {{ memory = "16M"; }};
+machine = {{ memory = "16M"; control = "{directory}/qmp"; }};
 backends = {{ {lines} }};
 devices = {{ ide0 = {{ plugin = "ide"; drives = ( {{ channel = 0; unit = 0; disk = "{top}"; }} ); }}; }};
 """, directory)
@@ -138,6 +138,47 @@ def test_filters_on_qcow2(directory):
 def test_filters_on_nbd(directory):
     if shutil.which("nbdkit"):
         stacks(directory, "nbd", nbd_server)
+
+
+def sector(path, lba):
+    with open(path, "rb") as file:
+        file.seek(lba * 512)
+        return file.read(512)
+
+
+def test_qmp_commits_and_drops_what_an_overlay_keeps(directory):
+    lines, top = stack(directory, "file", ("overlay",))
+    image = os.path.join(directory, "base")
+    with Disk(directory, lines, top) as disk, Qmp(os.path.join(directory, "qmp")) as qmp:
+        disk.write_sector(5, b"a" * 512)
+        equal(sector(image, 5), bytes(512), "the disk below, before")
+        qmp.ask("qom-set", path="/machine/peripheral/overlay", property="now", value="commit")
+        equal(sector(image, 5), b"a" * 512, "the disk below, committed")
+        disk.write_sector(5, b"b" * 512)
+        disk.write_sector(6, b"c" * 512)
+        qmp.ask("qom-set", path="overlay", property="now", value="drop")
+        status, data = disk.read_sector(5)
+        if status & 1:  # it was told that the medium is another one
+            status, data = disk.read_sector(5)
+        equal(data, b"a" * 512, "what the guest reads, dropped")
+        qmp.fails("sometimes", "qom-set", path="overlay", property="now", value="sometimes")
+        qmp.fails('no option "store" that changes', "qom-set", path="overlay", property="store", value="x")
+        qmp.fails("Device 'nothing' not found", "qom-set", "DeviceNotFound", path="nothing", property="now", value=1)
+    equal(sector(image, 5), b"a" * 512, "the disk below, at the end")
+    equal(sector(image, 6), bytes(512), "what was dropped, at the end")
+
+
+def test_qmp_changes_what_a_fault_does(directory):
+    lines, top = stack(directory, "ram", ("fault",))
+    with Disk(directory, lines, top) as disk, Qmp(os.path.join(directory, "qmp")) as qmp:
+        check(disk.read_sector(2048)[0] & 0x01, "the fault of the description")
+        qmp.ask("qom-set", path="fault", property="rules",
+                value=[{"op": "read", "offset": 0, "length": "4K", "nth": 2, "count": 1}])
+        equal([disk.read_sector(lba)[0] & 0x01 for lba in (2048, 3, 3, 3)], [0, 0, 1, 0], "errors")
+        qmp.fails("nht", "qom-set", path="fault", property="rules", value=[{"op": "read", "nht": 2}])
+        qmp.fails("fault.rules[0].length", "qom-set", path="fault", property="rules", value=[{"length": "4 KiB"}])
+        qmp.ask("qom-set", path="fault", property="enabled", value=False)
+        equal(disk.read_sector(3)[0] & 0x01, 0, "nothing fails")
 
 
 if __name__ == "__main__":
