@@ -177,6 +177,18 @@ interface_gone(struct tap_queue *queue, int error)
     bp_net_tx_room(&queue->queue); /* what waits can go nowhere: it is dropped */
 }
 
+/* Gives the consumer what was read. Returns 1 if it posted what a held frame lacked. */
+static int
+deliver(struct tap_queue *queue)
+{
+    bp_net_rx_deliver(&queue->queue);
+    if (queue->held_length == 0 || !deliver_held(queue)) {
+        return 0;
+    }
+    bp_net_rx_deliver(&queue->queue);
+    return 1;
+}
+
 void
 tap_read(struct tap_queue *queue)
 {
@@ -188,12 +200,7 @@ tap_read(struct tap_queue *queue)
         frames++;
         /* A batch at a time: the consumer posts anew meanwhile. */
         if (result <= 0 || frames % BP_NET_BATCH == 0 || bp_net_queue_posted(&queue->queue) == 0) {
-            bp_net_rx_deliver(&queue->queue);
-            /* What was posted meanwhile may be what the held frame lacked. */
-            if (result == 0 && queue->held_length > 0 && deliver_held(queue)) {
-                bp_net_rx_deliver(&queue->queue);
-                result = 1;
-            }
+            result = deliver(queue) && result == 0 ? 1 : result;
         }
     } while (result > 0 && frames < FRAMES_A_TURN);
     if (result < 0) {
