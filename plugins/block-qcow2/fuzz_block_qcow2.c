@@ -271,7 +271,10 @@ store_info(void *self, struct bp_block_info *info)
     full.physical_block_size = BP_BLOCK_SECTOR;
     full.max_transfer = (store->flags & FLAG_PIECES) != 0 ? 4096 : FILE_MAX;
     full.max_iov = 128;
-    full.flags = (store->flags & FLAG_STOPPED) != 0 ? BP_BLOCK_READONLY : BP_BLOCK_CAN_RESIZE;
+    full.flags = (store->flags & FLAG_STOPPED) != 0 ? BP_BLOCK_READONLY
+                                                    : BP_BLOCK_CAN_RESIZE | BP_BLOCK_CAN_DISCARD;
+    full.discard_granularity = BP_BLOCK_SECTOR;
+    full.max_discard = FILE_MAX;
     bp_block_info_copy(info, &full);
     return 0;
 }
@@ -347,6 +350,10 @@ store_transfer(struct store *store, const struct bp_block_request *request)
     uint64_t offset = request->offset;
     uint32_t i;
 
+    if (request->op == BP_BLOCK_DISCARD) {
+        memset(store->data + offset, 0xdb, request->length);
+        touch(store, offset, request->length);
+    }
     for (i = 0; i < request->iov_count; i++) {
         const struct bp_iovec *iov = &request->iov[i];
 

@@ -300,6 +300,7 @@ image_open(struct image *image)
     make_lists(image);
     image->file_size = info.capacity;
     image->most = info.max_transfer < SYNC_BYTES ? info.max_transfer : SYNC_BYTES;
+    image->max_discard = (info.flags & BP_BLOCK_CAN_DISCARD) != 0 ? info.max_discard : 0;
     image->stack.slots = image->stack.below[SLOT_BACKING] != NULL ? 2 : 1;
     result = sync_begin(image);
     if (result != 0) {

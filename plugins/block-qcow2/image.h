@@ -123,6 +123,7 @@ struct image {
     uint64_t backing_size; /* 0: no backing disk */
     uint64_t file_size;    /* what the file below offers, bytes */
     uint64_t most;         /* bytes in one request below */
+    uint64_t max_discard;  /* of the file, bytes; 0: it cannot */
 
     uint64_t *layout; /* layout.c: clusters of tables when the image was opened, ascending */
     uint64_t layout_count;

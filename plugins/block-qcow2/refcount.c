@@ -367,14 +367,14 @@ lower_when_free(struct request *request)
     start_counting(image, request->lane, lower_next);
 }
 
-void
-counts_lower(struct image *image)
+/* What nobody else uses stays counted and is used again; the others are lowered. */
+static void
+recycle(struct image *image)
 {
     uint32_t i, kept = 0;
 
     image->freeing_at = 0;
     for (i = 0; i < image->freeing_count; i++) {
-        /* What nobody else uses stays counted and is used again. */
         if (image->freeing[i].single && !image->closing && image->recycled_count < MAX_RECYCLED) {
             image->recycled[image->recycled_count++] = image->freeing[i].cluster;
         } else {
@@ -382,6 +382,60 @@ counts_lower(struct image *image)
         }
     }
     image->freeing_count = kept;
-    qsort(image->freeing, kept, sizeof(image->freeing[0]), compare_freed);
     lower_when_free(&image->sync_request);
+}
+
+static void discard_next(struct image *image);
+
+/* It is only about space: a failure changes nothing. */
+static void
+discarded(struct bp_block_io *io, int32_t status, uint32_t flags)
+{
+    const struct transfer *transfer =
+        (struct transfer *)(void *)((uint8_t *)io - offsetof(struct transfer, io));
+
+    (void)status;
+    (void)flags;
+    discard_next(transfer->owner);
+}
+
+/* Nothing refers to these clusters any more, on disk either, and they are used again only after
+ * this. */
+static void
+discard_next(struct image *image)
+{
+    const struct freed *freeing = image->freeing;
+    uint64_t most = image->max_discard >> image->cluster_bits, first, count = 0;
+    struct bp_block_io *io = &image->sync_transfer.io;
+    uint32_t at = image->freeing_at;
+
+    while (at < image->freeing_count && !freeing[at].single) {
+        at++;
+    }
+    if (at == image->freeing_count || most == 0 || image->closing) {
+        recycle(image);
+        return;
+    }
+    first = freeing[at].cluster;
+    while (at < image->freeing_count && freeing[at].single && count < most &&
+           freeing[at].cluster == first + count) {
+        at++;
+        count++;
+    }
+    image->freeing_at = at;
+    image->sync_transfer.owner = image;
+    io->request = (struct bp_block_request){.op = BP_BLOCK_DISCARD,
+                                            .offset = first << image->cluster_bits,
+                                            .length = count << image->cluster_bits};
+    io->slot = SLOT_FILE;
+    io->done = discarded;
+    bp_block_io_send(image->sync_request.lane, io);
+}
+
+void
+counts_lower(struct image *image)
+{
+    image->freeing_at = 0;
+    qsort(image->freeing, image->freeing_count, sizeof(image->freeing[0]), compare_freed);
+    discard_next(image);
 }

@@ -425,6 +425,34 @@ test_requests_at_once_to_the_same_clusters_lose_nothing(void **state)
 }
 
 static void
+test_discarded_clusters_give_their_space_back(void **state)
+{
+    const char *image = path_of("image");
+    uint8_t *data = malloc(1 << 20), *back = malloc(1 << 20);
+    struct rig rig;
+
+    assert_int_equal(shell("qemu-img create -q -f qcow2 %s 8M", image), 0);
+    assert_int_equal(rig_open(&rig, image, "", NULL), 0);
+    memset(data, 0x77, 1 << 20);
+    assert_int_equal(th_queue_io(rig.queue, BP_BLOCK_WRITE, 0, 0, data, 1 << 20), 0);
+    assert_int_equal(th_queue_io(rig.queue, BP_BLOCK_FLUSH, 0, 0, NULL, 0), 0);
+    assert_int_equal(th_queue_io(rig.queue, BP_BLOCK_DISCARD, 0, 0, NULL, 512 << 10), 0);
+    assert_int_equal(rig.file.discarded, 0); /* the file's tables still refer to it */
+    assert_int_equal(th_queue_io(rig.queue, BP_BLOCK_FLUSH, 0, 0, NULL, 0), 0);
+    assert_int_equal(rig.file.discarded, 512 << 10);
+    memset(data, 0x78, 256 << 10); /* in the clusters that became free, and more */
+    assert_int_equal(th_queue_io(rig.queue, BP_BLOCK_WRITE, 0, 0, data, 256 << 10), 0);
+    assert_int_equal(th_queue_io(rig.queue, BP_BLOCK_FLUSH, 0, 0, NULL, 0), 0);
+    memset(data + (256 << 10), 0, 256 << 10);
+    assert_int_equal(th_queue_io(rig.queue, BP_BLOCK_READ, 0, 0, back, 1 << 20), 0);
+    assert_memory_equal(data, back, 1 << 20);
+    rig_close(&rig);
+    assert_int_equal(shell("qemu-img check -q %s", image), 0);
+    free(data);
+    free(back);
+}
+
+static void
 test_resize_grows_the_disk_and_its_tables(void **state)
 {
     const char *raw = path_of("raw"), *image = path_of("image");
@@ -641,6 +669,7 @@ main(void)
         cmocka_unit_test(test_random_changes_leave_an_image_that_qemu_img_finds_clean),
         cmocka_unit_test(test_random_changes_over_backing_compressed_and_snapshots),
         cmocka_unit_test(test_requests_at_once_to_the_same_clusters_lose_nothing),
+        cmocka_unit_test(test_discarded_clusters_give_their_space_back),
         cmocka_unit_test(test_resize_grows_the_disk_and_its_tables),
         cmocka_unit_test(test_a_resize_that_cannot_write_the_header_loses_nothing),
         cmocka_unit_test(test_a_kill_at_any_moment_corrupts_nothing_and_loses_no_flush),

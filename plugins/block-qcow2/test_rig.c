@@ -44,7 +44,10 @@ file_info(void *self, struct bp_block_info *info)
     full.physical_block_size = 512;
     full.max_transfer = 1 << 20;
     full.max_iov = 128;
-    full.flags = BP_BLOCK_WRITE_CACHE | (disk->readonly ? BP_BLOCK_READONLY : BP_BLOCK_CAN_RESIZE);
+    full.flags = BP_BLOCK_WRITE_CACHE |
+                 (disk->readonly ? BP_BLOCK_READONLY : BP_BLOCK_CAN_RESIZE | BP_BLOCK_CAN_DISCARD);
+    full.max_discard = 1 << 20;
+    full.discard_granularity = 512;
     bp_block_info_copy(info, &full);
     return 0;
 }
@@ -136,10 +139,30 @@ file_deliver(void *opaque)
 }
 
 static int32_t
-transfer(const struct file_disk *disk, const struct bp_block_request *request)
+discard(struct file_disk *disk, const struct bp_block_request *request)
+{
+    uint8_t garbage[512];
+    uint64_t i;
+
+    memset(garbage, 0xdb, sizeof(garbage));
+    disk->discarded += request->length;
+    for (i = 0; i < request->length; i += sizeof(garbage)) {
+        if (pwrite(disk->fd, garbage, sizeof(garbage), (off_t)(request->offset + i)) < 0) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+static int32_t
+transfer(struct file_disk *disk, const struct bp_block_request *request)
 {
     uint64_t offset = request->offset;
     uint32_t i;
+
+    if (request->op == BP_BLOCK_DISCARD) {
+        return discard(disk, request);
+    }
 
     for (i = 0; i < request->iov_count; i++) {
         const struct bp_iovec *iov = &request->iov[i];

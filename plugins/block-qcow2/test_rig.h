@@ -18,6 +18,7 @@ struct file_disk {
     uint32_t readonly;
     uint32_t fail_header; /* the n-th write of the file's first sector fails */
     struct file_queue *closed;
+    uint64_t discarded; /* bytes: they become garbage */
     /* A volatile cache: what no completed flush covers, newest first. */
     uint32_t is_volatile;
     uint64_t flushes;
