@@ -19,14 +19,13 @@ scsi_cd_create(const struct bp_create *args, void **self)
 static const struct bp_prop scsi_cd_props[] = {
     {.name = "backend",
      .type = BP_PROP_BACKEND,
-     .flags = BP_PROP_REQUIRED,
-     .help = "the medium: an image of blocks of 2048 bytes"},
+     .help = "the medium: an image of blocks of 2048 bytes; without it the drive is empty"},
     BP_SCSI_TARGET_PROPS("CD-ROM"),
     {.name = NULL},
 };
 
 static const struct bp_slot scsi_cd_slots[] = {
-    {.name = "backend", .interface_id = BP_BLOCK_ID, .min = 1, .max = 1},
+    {.name = "backend", .interface_id = BP_BLOCK_ID, .max = 1, .flags = BP_SLOT_HOTPLUG},
     {.name = NULL},
 };
 
@@ -56,6 +55,7 @@ BP_PLUGIN_NOTE(.id = "scsi-cd", .version = PLUGIN_VERSION,
                .needs = {BP_NEED(BP_LOG_ID, struct bp_log_host),
                          BP_NEED(BP_CONFIG_ID, struct bp_config_host),
                          BP_NEED(BP_MEMORY_ID, struct bp_memory_host),
+                         BP_NEED(BP_CORE_ID, struct bp_core_host),
                          {BP_LOOP_ID, offsetof(struct bp_loop_host, is_current), 0}});
 
 BP_EXPORT const struct bp_plugin backplane_plugin_v1 = {

@@ -2,6 +2,7 @@
 /* scsi-cd as an adapter sees it: what the engine's tests cannot see, the plugin around it. */
 #include <backplane/testhost.h>
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +17,7 @@
 struct adapter {
     struct th_host *th;
     struct th_block *block;
+    struct bp_instance *cd;
     const struct bp_scsi_ops *ops;
     void *self;
     void *queue;
@@ -83,14 +85,13 @@ setup(void **state)
     struct adapter *adapter = calloc(1, sizeof(*adapter));
     struct bp_scsi_queue_args args = {
         .size = sizeof(args), .depth = 4, .client = &client, .opaque = adapter};
-    struct bp_instance *cd;
 
     adapter->th = th_new();
     adapter->block = th_block_new(adapter->th, "iso", MIB);
-    cd = th_plug(adapter->th, &backplane_plugin_v1, "cd0", "backend = \"iso\";");
-    assert_non_null(cd);
-    adapter->ops = th_table(cd, BP_SCSI_ID);
-    adapter->self = th_self(cd);
+    adapter->cd = th_plug(adapter->th, &backplane_plugin_v1, "cd0", "backend = \"iso\";");
+    assert_non_null(adapter->cd);
+    adapter->ops = th_table(adapter->cd, BP_SCSI_ID);
+    adapter->self = th_self(adapter->cd);
     assert_int_equal(adapter->ops->queue_open(adapter->self, &args, &adapter->queue), 0);
     assert_int_equal(SEND(adapter, 64, 0, 0, 0, 0, 0, 0), BP_SCSI_CHECK_CONDITION);
     *state = adapter;
@@ -143,6 +144,95 @@ test_medium_leaves_and_comes_back(void **state)
     assert_int_equal(SEND(adapter, 64, 0, 0, 0, 0, 0, 0), BP_SCSI_GOOD);
 }
 
+static uint32_t
+drive_flags(struct adapter *adapter)
+{
+    struct bp_media_drive drive = {.size = sizeof(drive)};
+
+    assert_int_equal(th_drive(adapter->cd, 1, &drive), -ENOENT);
+    assert_int_equal(th_drive(adapter->cd, 0, &drive), 0);
+    return drive.flags;
+}
+
+static void
+test_an_operator_changes_the_medium(void **state)
+{
+    struct adapter *adapter = *state;
+    struct th_block *other = th_block_new(adapter->th, "other", MIB);
+    const char *json;
+
+    memset(th_block_data(other), 0x77, 2048);
+    assert_int_equal(drive_flags(adapter),
+                     BP_MEDIA_REMOVABLE | BP_MEDIA_TRAY | BP_MEDIA_READ_ONLY | BP_MEDIA_PRESENT);
+    assert_int_equal(th_tray_open(adapter->cd, 0, 0), 0);
+    assert_string_equal(th_event(adapter->th, 0, &json), "DEVICE_TRAY_MOVED");
+    assert_int_equal(SEND(adapter, 64, 0, 0, 0, 0, 0, 0), BP_SCSI_CHECK_CONDITION);
+    assert_memory_equal(adapter->sense + 12, CDB(0x3a, 2), 2);
+    assert_int_equal(th_quiesce(adapter->cd), 0);
+    th_detach(adapter->cd, 0, 0);
+    assert_int_equal(th_attach(adapter->cd, 0, 0, "other"), 0);
+    th_resume(adapter->cd);
+    assert_int_equal(drive_flags(adapter) & (BP_MEDIA_OPEN | BP_MEDIA_PRESENT), BP_MEDIA_OPEN);
+    assert_int_equal(th_tray_close(adapter->cd, 0), 0);
+    assert_int_equal(SEND(adapter, 64, 0, 0, 0, 0, 0, 0), BP_SCSI_CHECK_CONDITION);
+    assert_memory_equal(adapter->sense + 12, CDB(0x28, 0), 2);
+    assert_int_equal(SEND(adapter, 2048, 0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0), BP_SCSI_GOOD);
+    assert_memory_equal(th_ram(adapter->th, DATA, 2048), th_block_data(other), 2048);
+}
+
+static void
+test_a_locked_tray_stays_unless_it_is_forced(void **state)
+{
+    struct adapter *adapter = *state;
+
+    assert_int_equal(SEND(adapter, 64, 0x1e, 0, 0, 0, 1, 0), BP_SCSI_GOOD);
+    assert_int_equal(th_tray_open(adapter->cd, 0, 0), BP_MEDIA_REFUSED);
+    assert_int_equal(drive_flags(adapter) & (BP_MEDIA_LOCKED | BP_MEDIA_EJECT_REQUESTED),
+                     BP_MEDIA_LOCKED | BP_MEDIA_EJECT_REQUESTED);
+    assert_int_equal(th_tray_open(adapter->cd, 0, BP_MEDIA_FORCE), 0);
+    assert_int_equal(drive_flags(adapter) & (BP_MEDIA_LOCKED | BP_MEDIA_OPEN), BP_MEDIA_OPEN);
+}
+
+/* A command that is on its way keeps its place while the medium is exchanged. */
+static void
+test_a_command_waits_while_the_drive_is_quiet(void **state)
+{
+    struct adapter *adapter = *state;
+    struct bp_scsi_request request = {.cdb = {0x28, 0, 0, 0, 0, 0, 0, 0, 1},
+                                      .cdb_length = 10,
+                                      .in_iov = &adapter->in,
+                                      .in_count = 1,
+                                      .in_length = 2048};
+
+    (void)th_block_new(adapter->th, "other", MIB);
+    adapter->in = (struct bp_iovec){th_ram(adapter->th, DATA, 2048), 2048};
+    adapter->ended = 0;
+    assert_int_equal(th_quiesce(adapter->cd), 0);
+    assert_int_equal(adapter->ops->submit(adapter->self, adapter->queue, &request, 1), 1);
+    th_run(adapter->th);
+    assert_int_equal(adapter->ended, 0);
+    th_detach(adapter->cd, 0, 0);
+    assert_int_equal(th_attach(adapter->cd, 0, 0, "other"), 0);
+    th_resume(adapter->cd);
+    th_run(adapter->th);
+    assert_int_equal(adapter->ended, 1);
+    assert_int_equal(adapter->last.result, 0);
+}
+
+static void
+test_an_empty_drive_waits_for_a_medium(void **state)
+{
+    struct th_host *th = th_new();
+    struct bp_media_drive drive = {.size = sizeof(drive)};
+    struct bp_instance *cd = th_plug(th, &backplane_plugin_v1, "cd0", "");
+
+    (void)state;
+    assert_non_null(cd);
+    assert_int_equal(th_drive(cd, 0, &drive), 0);
+    assert_int_equal(drive.flags & BP_MEDIA_PRESENT, 0);
+    th_free(th);
+}
+
 static void
 make_block(struct th_host *th, void *opaque)
 {
@@ -162,6 +252,12 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_drive_reads_cooked_and_raw_sectors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_medium_leaves_and_comes_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_operator_changes_the_medium, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_locked_tray_stays_unless_it_is_forced, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_a_command_waits_while_the_drive_is_quiet, setup,
+                                        teardown),
+        cmocka_unit_test(test_an_empty_drive_waits_for_a_medium),
         cmocka_unit_test(test_every_failing_host_call_leaves_nothing),
     };
 

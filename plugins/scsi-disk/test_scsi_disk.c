@@ -3,6 +3,7 @@
 #include <backplane/sdk/bits.h>
 #include <backplane/testhost.h>
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -417,6 +418,81 @@ test_state_comes_back_and_is_checked(void **state)
     free(data);
 }
 
+/* --- errors of the backend ---------------------------------------------------------------------
+ */
+
+/* A second disk, with a policy; the adapter's queue goes to it. */
+static void
+plug_with(struct adapter *adapter, const char *options)
+{
+    adapter->ops->queue_close(adapter->self, adapter->queue);
+    adapter->block = th_block_new(adapter->th, "img2", MIB);
+    adapter->disk = th_plug(adapter->th, &backplane_plugin_v1, "lun1", options);
+    assert_non_null(adapter->disk);
+    adapter->self = th_self(adapter->disk);
+    open_queue(adapter, 1);
+    SEND(adapter, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    th_run(adapter->th);
+    adapter->ended = 0;
+}
+
+static void
+test_a_stopped_machine_makes_the_write_again(void **state)
+{
+    struct adapter *adapter = *state;
+    const char *json;
+
+    plug_with(adapter, "backend = \"img2\"; on_write_error = \"enospc\";");
+    th_block_fail(adapter->block, BP_BLOCK_WRITE, 0, -ENOSPC, BP_BLOCK_RECOVERABLE);
+    memset(data_of(adapter, 1), 0x42, 512);
+    SEND(adapter, 1, 0, 512, 0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0);
+    th_run(adapter->th);
+    assert_int_equal(adapter->ended, 0);
+    assert_int_equal(th_take_request(adapter->th), BP_REQUEST_STOP);
+    assert_string_equal(th_event(adapter->th, 0, &json), "BLOCK_IO_ERROR");
+    assert_non_null(strstr(json, "\"action\":\"stop\""));
+    assert_non_null(strstr(json, "\"node-name\":\"img2\""));
+    th_stop(adapter->disk);
+    th_start(adapter->disk);
+    th_run(adapter->th);
+    assert_int_equal(adapter->ended, 1);
+    assert_int_equal(adapter->last[1].status, BP_SCSI_GOOD);
+    assert_int_equal(th_block_data(adapter->block)[0], 0x42);
+}
+
+static void
+test_what_the_policy_holds_ends_when_it_is_drained(void **state)
+{
+    struct adapter *adapter = *state;
+
+    plug_with(adapter, "backend = \"img2\"; on_read_error = \"stop\";");
+    th_block_fail(adapter->block, BP_BLOCK_READ, 0, -ENOMEM, 0);
+    SEND(adapter, 1, 512, 0, 0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0);
+    th_run(adapter->th);
+    assert_int_equal(adapter->ended, 0);
+    adapter->ops->drain(adapter->self, adapter->queue);
+    assert_int_equal(adapter->ended, 1);
+    assert_int_equal(adapter->last[1].result, -ECANCELED);
+    th_take_request(adapter->th);
+}
+
+static void
+test_errors_that_are_ignored_or_reported(void **state)
+{
+    struct adapter *adapter = *state;
+
+    plug_with(adapter, "backend = \"img2\"; on_write_error = \"ignore\";");
+    th_block_fail(adapter->block, BP_BLOCK_WRITE, 0, -ENOSPC, 0);
+    SEND(adapter, 1, 0, 512, 0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0);
+    th_run(adapter->th);
+    assert_int_equal(adapter->last[1].status, BP_SCSI_GOOD);
+    th_block_fail(adapter->block, BP_BLOCK_READ, 0, -EIO, 0);
+    SEND(adapter, 2, 512, 0, 0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0);
+    th_run(adapter->th);
+    assert_int_equal(adapter->last[2].status, BP_SCSI_CHECK_CONDITION);
+    assert_int_equal(th_take_request(adapter->th), 0);
+}
+
 static void
 test_options_are_checked(void **state)
 {
@@ -462,6 +538,9 @@ main(void)
         T(test_initiators_have_unit_attentions_of_their_own),
         T(test_reset_ends_commands_and_is_announced),
         T(test_state_comes_back_and_is_checked),
+        T(test_a_stopped_machine_makes_the_write_again),
+        T(test_what_the_policy_holds_ends_when_it_is_drained),
+        T(test_errors_that_are_ignored_or_reported),
         cmocka_unit_test(test_options_are_checked),
         cmocka_unit_test(test_every_failing_host_call_leaves_nothing),
     };

@@ -5,6 +5,7 @@
  * list of ended ones, and is delivered on the queue's loop without the lock. */
 #include "target.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -452,6 +453,24 @@ port_wake(void *opaque, struct bp_scsi_task *task)
     target_wake(opaque, task);
 }
 
+static uint32_t
+port_failed(void *opaque, struct bp_scsi_task *task, uint32_t op, int32_t status, uint32_t flags)
+{
+    return target_decide(opaque, op, status);
+}
+
+static void
+port_settled(void *opaque)
+{
+    target_settled(opaque);
+}
+
+static void
+port_tray(void *opaque)
+{
+    target_tell_tray(opaque);
+}
+
 static void
 port_reserve(void *opaque, struct bp_scsi_task *task)
 {
@@ -483,6 +502,9 @@ static const struct bp_scsi_port port = {
     .enter = port_enter,
     .leave = port_leave,
     .wake = port_wake,
+    .failed = port_failed,
+    .settled = port_settled,
+    .tray = port_tray,
     .attention = port_attention,
     .preempted = port_preempted,
 };
@@ -491,6 +513,9 @@ static const struct bp_scsi_port shared_port = {
     .enter = port_enter,
     .leave = port_leave,
     .wake = port_wake,
+    .failed = port_failed,
+    .settled = port_settled,
+    .tray = port_tray,
     .attention = port_attention,
     .reserve = port_reserve,
     .preempted = port_preempted,
@@ -570,19 +595,32 @@ int32_t
 bp_scsi_target_attach(struct bp_scsi_target *target, const struct bp_peer *peer)
 {
     const struct bp_services *services = &target->services;
-    int32_t r = bp_scsi_unit_attach(&target->unit, peer->table, peer->self,
-                                    services->loop->home(services->instance), 1);
+    int32_t r;
 
+    (void)snprintf(target->backend, sizeof(target->backend), "%s", peer->id);
+    target_enter(target);
+    r = bp_scsi_unit_attach(&target->unit, peer->table, peer->self,
+                            services->loop->home(services->instance), 1);
     if (r == 0) {
+        r = target_open_queues(target);
+        if (r != 0) {
+            bp_scsi_unit_detach(&target->unit);
+        }
+    }
+    if (r == 0 && target->queues == NULL) { /* it is there from the beginning */
         bp_scsi_unit_reset(&target->unit, 0);
     }
+    target_leave(target);
     return r;
 }
 
 void
 bp_scsi_target_detach(struct bp_scsi_target *target)
 {
+    target_enter(target);
+    target_close_queues(target);
     bp_scsi_unit_detach(&target->unit);
+    target_leave(target);
 }
 
 void

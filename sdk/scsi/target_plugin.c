@@ -4,6 +4,7 @@
 
 #include <backplane/sdk/state.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define TAG_UNIT 1u
@@ -47,6 +48,9 @@ target_reset(void *self, uint32_t kind)
 
 static const struct bp_life_ops target_life = {
     .size = sizeof(target_life),
+    .start = target_retry,
+    .quiesce = target_quiesce,
+    .resume = target_resume,
     .reset = target_reset,
     .attach = target_attach,
     .detach = target_detach,
@@ -115,6 +119,11 @@ static const struct bp_state_ops target_state = {
 const void *
 bp_scsi_target_query(void *self, const char *interface_id)
 {
+    const struct bp_scsi_target *target = self;
+
+    if (bp_same_id(interface_id, BP_MEDIA_ID)) {
+        return target->unit.identity.type == BP_SCSI_TYPE_CDROM ? &target_media_ops : NULL;
+    }
     return bp_same_id(interface_id, BP_SCSI_ID)    ? (const void *)&bp_scsi_target_ops
            : bp_same_id(interface_id, BP_LIFE_ID)  ? (const void *)&target_life
            : bp_same_id(interface_id, BP_STATE_ID) ? (const void *)&target_state
@@ -135,6 +144,8 @@ bp_scsi_target_create(const struct bp_create *args, struct bp_scsi_identity *ide
     bp_services_init(&target->services, args->host, args->instance);
     shared = bp_option_str(&target->services, args->config, "reservations", NULL);
     identity->shared = shared != NULL;
+    (void)snprintf(target->id, sizeof(target->id), "%s", args->id);
+    target_read_policy(target, args->config);
     if (read_options != NULL) {
         r = read_options(&target->services, args->config, identity);
     }

@@ -197,6 +197,7 @@ target_drain(void *self, void *opaque)
 
     pthread_mutex_lock(&target->lock);
     while (is_busy(queue)) {
+        target_cancel_held(queue);
         target_gate_hurry(target);
         if (here) {
             drain_here(target, queue);

@@ -9,7 +9,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from backplane import run_tests  # noqa: E402
-from registers import TestMachine, equal  # noqa: E402
+from registers import Qmp, TestMachine, equal  # noqa: E402
 import virtio_scsi  # noqa: E402
 from virtio_scsi import ANSWER, COMMAND  # noqa: E402
 
@@ -84,9 +84,38 @@ def test_a_unit_reset_is_told_to_the_next_command(directory):
         equal(adapter.command(4, 0, bytes(6))[0], 3, "nor is target 4")
 
 
+def test_an_operator_changes_the_disc(directory):
+    for name, byte in (("one", b"1"), ("two", b"2")):
+        with open(os.path.join(directory, name + ".iso"), "wb") as file:
+            file.write(byte * (64 * 2048))
+    control = os.path.join(directory, "control")
+    with TestMachine(f"""
+machine = {{ memory = "64M"; }};
+backends = {{ iso = {{ plugin = "block-file"; path = "{directory}/one.iso"; readonly = true; }};
+             cd0 = {{ plugin = "scsi-cd"; backend = "iso"; }}; }};
+devices = {{ scsi0 = {{ plugin = "virtio-scsi"; luns = ( {{ backend = "cd0"; }} ); }}; }};
+""", directory, "--control", control) as m, Qmp(control) as qmp:
+        adapter = virtio_scsi.find(m)
+        adapter.attend(0, 0)
+        equal(adapter.command(0, 0, read(0), length=2048)[3], b"1" * 2048, "the first disc")
+        qmp.ask("blockdev-change-medium", id="cd0:0", filename=os.path.join(directory, "two.iso"), format="raw")
+        equal(qmp.event("DEVICE_TRAY_MOVED")["tray-open"], True, "the tray opened")
+        _, status, sense, _ = adapter.command(0, 0, bytes(6))
+        while status == 2:
+            last = sense[2] & 15, sense[12:14]
+            _, status, sense, _ = adapter.command(0, 0, bytes(6))
+        equal(last, (6, b"\x28\0"), "the medium may have changed")
+        equal(adapter.command(0, 0, read(0), length=2048)[3], b"2" * 2048, "the second disc")
+        adapter.command(0, 0, bytes((0x1e, 0, 0, 0, 1, 0)))
+        qmp.fails("is locked", "eject", id="cd0:0")
+        qmp.ask("eject", id="cd0:0", force=True)
+        equal(adapter.command(0, 0, bytes(6))[2][12:14], b"\x3a\x02", "no medium, tray open")
+
+
 if __name__ == "__main__":
     run_tests([
         test_256_units_answer_on_one_adapter,
         test_four_queues_on_two_loops_write_and_read,
         test_a_unit_reset_is_told_to_the_next_command,
+        test_an_operator_changes_the_disc,
     ])

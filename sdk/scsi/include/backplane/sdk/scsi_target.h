@@ -39,7 +39,13 @@ struct bp_scsi_target {
     uint32_t preempted;  /* commands that PREEMPT AND ABORT has ended and that are still active */
     struct bp_scsi_target_slot *preempting; /* commands that have done so, ended but for that */
     struct target_gate *gate;               /* of a unit that is shared, or NULL */
-    uint32_t attached;                      /* the control thread's: a backend is there */
+    uint32_t tray_known;                    /* as operators were told */
+    uint32_t quiesce_due;                   /* the core waits for the last request */
+    uint32_t on_read_error;
+    uint32_t on_write_error;
+    char id[64]; /* of the instance, and of its backend: for operators */
+    char backend[64];
+    uint32_t attached; /* the control thread's: a backend is there */
 };
 
 /* The unit's arena gets id 0. [control] errors of arena_alloc, -ENOMEM; explained. */
@@ -91,6 +97,22 @@ const void *bp_scsi_target_query(void *self, const char *interface_id);
         .name = "port_wwn", .type = BP_PROP_STRING, .max = 18,                                     \
         .help = "world-wide name of the target port, 16 hexadecimal digits"                        \
     }
+
+/* What becomes of commands that the backend fails. */
+#define BP_SCSI_TARGET_ERROR_PROPS                                                                 \
+    {.name = "on_read_error",                                                                      \
+     .type = BP_PROP_ENUM,                                                                         \
+     .def = "report",                                                                              \
+     .choices = bp_scsi_target_policies,                                                           \
+     .help = "report: to the guest; ignore: goes on; stop: pause the machine, retry when it goes " \
+             "on; enospc: stop when space is out, else report"},                                   \
+    {                                                                                              \
+        .name = "on_write_error", .type = BP_PROP_ENUM, .def = "enospc",                           \
+        .choices = bp_scsi_target_policies, .help = "likewise; ignore: the write is lost"          \
+    }
+
+static const char *const bp_scsi_target_policies[]
+    __attribute__((unused)) = {"report", "ignore", "stop", "enospc", NULL};
 
 /* life.attach and detach of the backend. [control] as bp_scsi_unit_attach(). */
 int32_t bp_scsi_target_attach(struct bp_scsi_target *target,
