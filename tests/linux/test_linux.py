@@ -38,12 +38,24 @@ def kernel(name):
     return None
 
 
-def make_initramfs(directory, init="init", programs=()):
-    """init: which script beside this file; programs: what else goes to /bin."""
+def libraries_of(programs):
+    """The shared libraries that programs need, and their loader."""
+    found = set()
+    for program in programs:
+        text = subprocess.run(["ldd", program], check=True, stdout=subprocess.PIPE, text=True).stdout
+        found.update(re.findall(r"(/\S+) \(0x", text))
+    return sorted(found)
+
+
+def make_initramfs(directory, init="init", programs=(), libraries=()):
+    """init: which script beside this file; programs: what else goes to /bin; libraries: where they are."""
     root = os.path.join(directory, "root")
     for name in ("bin", "proc", "sys", "dev", "mnt"):
         os.makedirs(os.path.join(root, name))
     subprocess.run(["cp", "/bin/busybox", *programs, os.path.join(root, "bin")], check=True)
+    for library in libraries:
+        os.makedirs(root + os.path.dirname(library), exist_ok=True)
+        subprocess.run(["cp", "-L", library, root + library], check=True)
     subprocess.run(["cp", os.path.join(os.path.dirname(__file__), init),
                     os.path.join(root, "init")], check=True)
     os.chmod(os.path.join(root, "init"), 0o755)
