@@ -39,8 +39,8 @@ def cases_of(driver, shapes, depths):
 
 
 CASES = {
-    "ide-dma": cases_of("ide-dma", SOME, (1,)),
-    "ide-pio": cases_of("ide-pio", SOME[:2], (1,)),
+    "ide-dma": cases_of("ide-dma", ALL, (1,)),
+    "ide-pio": cases_of("ide-pio", ALL[:4], (1,)),
     "virtio-blk": cases_of("virtio-blk", ALL, (1, 32, 256)),
     "virtio-blk-irq": cases_of("virtio-blk-irq", SOME[:1], (1, 32)),
     "virtio-scsi": cases_of("virtio-scsi", SOME, (1, 32, 256)),
