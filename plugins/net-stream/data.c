@@ -45,11 +45,11 @@ stream_deliver(struct net_stream *stream)
         do {
             more = deliver_one(stream);
         } while (more > 0);
+        before = stream->in_head;
+        bp_net_rx_deliver(&stream->queue); /* may post more */
         if (more < 0) {
             return 0;
         }
-        before = stream->in_head;
-        bp_net_rx_deliver(&stream->queue); /* may post more */
     } while (before != head && bp_net_queue_posted(&stream->queue) > 0 && stream->peer >= 0);
     if (stream->in_head > 0) {
         memmove(stream->input, stream->input + stream->in_head, stream->in_tail - stream->in_head);

@@ -120,6 +120,47 @@ pump(void *opaque)
     return count >= both->all;
 }
 
+/* A peer that says `bytes` is disconnected, and the next one is as welcome. */
+static void
+assert_dropped(struct th_wire *wire, const char *path, const void *bytes, uint32_t length,
+               uint32_t *events)
+{
+    uint8_t got[16];
+    int fd = connect_to(path);
+
+    assert_true(th_wire_wait_event(wire, BP_NET_EVENT_LINK, ++*events, WAIT_MS));
+    assert_int_equal(send(fd, bytes, length, 0), (int)length);
+    assert_true(th_wire_wait_event(wire, BP_NET_EVENT_LINK, ++*events, WAIT_MS));
+    assert_int_equal(recv(fd, got, sizeof(got), 0), 0);
+    (void)close(fd);
+}
+
+static void
+test_whoever_sends_nonsense_is_disconnected(void **state)
+{
+    static const uint8_t empty[4], huge[4] = {0xff, 0xff, 0xff, 0xff};
+    static const uint8_t long_by_one[4] = {0, 1, 0, 18}; /* BP_NET_MAX_FRAME + 1 */
+    static const uint8_t late[] = {0, 0,  0,  15, 1,  2,  3,  4, 5, 6, 7, 8,
+                                   9, 10, 11, 12, 13, 14, 15, 0, 0, 0, 0};
+    struct th_host *th = th_new();
+    char path[108], options[160];
+    struct th_wire *wire;
+    uint32_t events = 0, count;
+
+    socket_path(path, sizeof(path));
+    (void)snprintf(options, sizeof(options), "path = \"%s\";", path);
+    wire = th_wire_open(plug(th, "lan", options), 0);
+    th_wire_post(wire, 16, 2048, 12, 0);
+    assert_dropped(wire, path, empty, sizeof(empty), &events);
+    assert_dropped(wire, path, huge, sizeof(huge), &events);
+    assert_dropped(wire, path, long_by_one, sizeof(long_by_one), &events);
+    assert_dropped(wire, path, late, sizeof(late), &events);
+    (void)th_wire_frames(wire, &count);
+    assert_int_equal(count, 1); /* what came before the nonsense */
+    th_wire_close(wire);
+    th_free(th);
+}
+
 static void
 test_two_of_them_lose_nothing_when_one_is_slow(void **state)
 {
@@ -249,6 +290,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_frames_have_their_length_before_them),
+        cmocka_unit_test(test_whoever_sends_nonsense_is_disconnected),
         cmocka_unit_test(test_two_of_them_lose_nothing_when_one_is_slow),
         cmocka_unit_test(test_a_client_connects_when_the_server_comes_and_comes_again),
         cmocka_unit_test(test_a_descriptor_is_a_cable_too),
