@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plugins/net-user on the fake core: frames of a guest, made by hand. */
-#include <backplane/sdk/net.h>
-#include <backplane/testhost.h>
+#include "user_bench.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,110 +11,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#define GUEST_IP  0x0a00020fu
-#define ROUTER_IP 0x0a000202u
-#define WAIT_MS   5000u
-
-static const uint8_t guest_mac[6] = {2, 0, 0, 0, 0, 1};
-
-struct bench {
-    struct th_host *th;
-    struct bp_instance *net;
-    struct th_wire *wire;
-};
-
-static void
-bench_make(struct bench *bench, const char *options)
-{
-    bench->th = th_new();
-    bench->net = th_plug(bench->th, &backplane_plugin_v1, "wan", options);
-    if (bench->net == NULL) {
-        fail_msg("%s", th_error_text(bench->th));
-    }
-    bench->wire = th_wire_open(bench->net, 0);
-    th_wire_post(bench->wire, 64, 2048, 12, 0);
-}
-
-static void
-bench_free(struct bench *bench)
-{
-    th_wire_close(bench->wire);
-    th_free(bench->th);
-}
-
-/* An UDP datagram in a frame. Returns its length. */
-static uint32_t
-make_udp(uint8_t *frame, uint32_t from, uint32_t to, uint16_t source, uint16_t destination,
-         const void *data, uint32_t length)
-{
-    memset(frame, 0, 42);
-    memset(frame, 0xff, 6);
-    memcpy(frame + 6, guest_mac, 6);
-    frame[12] = 8;
-    frame[14] = 0x45;
-    bp_net_store16(frame + 16, 28 + length);
-    frame[22] = 64;
-    frame[23] = 17;
-    bp_net_store32(frame + 26, from);
-    bp_net_store32(frame + 30, to);
-    bp_net_store16(frame + 24, bp_net_sum_fold(bp_net_sum(frame + 14, 20, 0, 0)));
-    bp_net_store16(frame + 34, source);
-    bp_net_store16(frame + 36, destination);
-    bp_net_store16(frame + 38, 8 + length);
-    memcpy(frame + 42, data, length);
-    return 42 + length;
-}
-
-/* The UDP payload of the n-th received frame that comes from this port; NULL. */
-static const uint8_t *
-find_udp(struct bench *bench, uint16_t source, uint32_t *length)
-{
-    uint32_t count, i;
-    const struct th_net_frame *frames = th_wire_frames(bench->wire, &count);
-
-    for (i = 0; i < count; i++) {
-        const uint8_t *data = frames[i].data;
-        if (frames[i].length >= 42 && data[12] == 8 && data[13] == 0 && data[23] == 17 &&
-            bp_net_load16(data + 34) == source) {
-            *length = bp_net_load16(data + 38) - 8u;
-            return data + 42;
-        }
-    }
-    return NULL;
-}
-
-/* The guest asks who has the router's address: libslirp learns the guest's this way, too. */
-static void
-learn_address(struct bench *bench)
-{
-    uint8_t arp[42] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 8, 6,
-                       0,    1,    8,    0,    6,    4,    0, 1, 2, 0, 0, 0, 0, 1};
-    uint32_t count;
-    const struct th_net_frame *frames;
-
-    bp_net_store32(arp + 28, GUEST_IP);
-    bp_net_store32(arp + 38, ROUTER_IP);
-    assert_int_equal(th_wire_send(bench->wire, arp, sizeof(arp), NULL), 1);
-    assert_true(th_wire_wait(bench->wire, 1, WAIT_MS));
-    frames = th_wire_frames(bench->wire, &count);
-    assert_int_equal(bp_net_load16(frames[0].data + 20), 2);
-    assert_int_equal(bp_net_load32(frames[0].data + 28), ROUTER_IP);
-    th_wire_clear(bench->wire);
-}
-
 /* BOOTP with DHCP's magic cookie and a message type. */
 static uint32_t
 make_dhcp(uint8_t *frame, uint8_t type)
 {
+    static const uint8_t cookie[] = {0x63, 0x82, 0x53, 0x63, 0x35, 1};
     uint8_t dhcp[300] = {1, 1, 6, 0, 0x12, 0x34, 0x56, 0x78};
 
     memcpy(dhcp + 28, guest_mac, 6);
-    memcpy(dhcp + 236, "\x63\x82\x53\x63\x35\x01", 6);
+    memcpy(dhcp + 236, cookie, sizeof(cookie));
     dhcp[242] = type;
     dhcp[243] = 0xff;
-    return make_udp(frame, 0, 0xffffffff, 68, 67, dhcp, sizeof(dhcp));
+    return make_udp(frame, (struct udp_ends){0, 0xffffffff, 68, 67}, dhcp, sizeof(dhcp));
 }
 
 static void
@@ -177,7 +82,7 @@ test_a_file_is_served_by_tftp_and_nothing_outside_the_directory(void **state)
     (void)snprintf(options, sizeof(options), "tftp = \"%s\";", directory);
     bench_make(&bench, options);
     learn_address(&bench);
-    length = make_udp(frame, GUEST_IP, ROUTER_IP, 2000, 69, ask, sizeof(ask));
+    length = make_udp(frame, (struct udp_ends){GUEST_IP, ROUTER_IP, 2000, 69}, ask, sizeof(ask));
     assert_int_equal(th_wire_send(bench.wire, frame, length, NULL), 1);
     assert_true(th_wire_wait(bench.wire, 1, WAIT_MS));
     answer = find_udp(&bench, 69, &length);
@@ -185,7 +90,8 @@ test_a_file_is_served_by_tftp_and_nothing_outside_the_directory(void **state)
     assert_int_equal(length, 10);
     assert_memory_equal(answer, "\0\3\0\1hello\n", 10);
     th_wire_clear(bench.wire);
-    length = make_udp(frame, GUEST_IP, ROUTER_IP, 2001, 69, outside, sizeof(outside));
+    length =
+        make_udp(frame, (struct udp_ends){GUEST_IP, ROUTER_IP, 2001, 69}, outside, sizeof(outside));
     assert_int_equal(th_wire_send(bench.wire, frame, length, NULL), 1);
     assert_true(th_wire_wait(bench.wire, 1, WAIT_MS));
     answer = find_udp(&bench, 69, &length);
@@ -212,7 +118,8 @@ test_datagrams_go_out_and_come_back_through_the_host(void **state)
     assert_int_equal(getsockname(fd, (struct sockaddr *)&here, &length), 0);
     bench_make(&bench, "");
     learn_address(&bench);
-    size = make_udp(frame, GUEST_IP, ROUTER_IP, 3000, ntohs(here.sin_port), "ping!", 5);
+    size = make_udp(frame, (struct udp_ends){GUEST_IP, ROUTER_IP, 3000, ntohs(here.sin_port)},
+                    "ping!", 5);
     assert_int_equal(th_wire_send(bench.wire, frame, size, NULL), 1);
     th_run(bench.th);
     length = sizeof(from);
