@@ -35,7 +35,7 @@ class Sink(threading.Thread):
                 self.bytes += len(data)
 
 
-def servers(data):
+def servers(data, address="127.0.0.1"):
     """An HTTP server that gives data, and a sink on the port after it."""
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):  # noqa: N802
@@ -50,8 +50,8 @@ def servers(data):
     for port in range(23000, 24000, 2):
         listener = socket.socket()
         try:
-            listener.bind(("127.0.0.1", port + 1))
-            web = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+            listener.bind((address, port + 1))
+            web = http.server.ThreadingHTTPServer((address, port), Handler)
         except OSError:
             listener.close()
             continue
@@ -63,18 +63,20 @@ def servers(data):
     raise RuntimeError("no free ports")
 
 
-def network_works(directory, interface, options):
+def network_works(directory, interface, options, backend=None, address="127.0.0.1"):
+    """backend: the lines of one "wan", instead of net-user; address: of the host as the guest's network sees it."""
     down = os.urandom(MIB_2)
-    port, sink = servers(down)
+    port, sink = servers(down, address)
     tftp = os.path.join(directory, "tftp")
-    os.makedirs(tftp)
+    os.makedirs(tftp, exist_ok=True)
+    backend = backend or f'wan = {{ plugin = "net-user"; tftp = "{tftp}"; }};'
     with open(os.path.join(tftp, "greeting"), "w", encoding="ascii") as file:
         file.write("hello from the host\n")
     cmdline = CMDLINE + (INTERPRETED if is_interpreting_kvm() else "") + f" acpi=off port={port}"
     config = f"""
 machine = {{ memory = "96M"; acpi = false;
   boot = {{ kernel = "{kernel("vmlinux")}"; initrd = "{make_initramfs(directory, "init_net")}"; cmdline = "{cmdline}"; }}; }};
-backends = {{ wan = {{ plugin = "net-user"; tftp = "{tftp}"; }}; tty = {{ plugin = "char-stdio"; }}; }};
+backends = {{ {backend} tty = {{ plugin = "char-stdio"; }}; }};
 devices = {{
   net0 = {{ plugin = "virtio-net"; backend = "wan"; interface = "{interface}"; mac = "02:00:00:00:00:2a"; {options} }};
   com1 = {{ plugin = "serial"; backend = "tty"; }};
