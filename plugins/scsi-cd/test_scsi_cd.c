@@ -119,9 +119,9 @@ test_drive_reads_cooked_and_raw_sectors(void **state)
     assert_int_equal(adapter->ops->info(adapter->self, &info), 0);
     assert_int_equal(info.type, BP_SCSI_TYPE_CDROM);
     assert_int_equal(SEND(adapter, 4096, 0x28, 0, 0, 0, 0, 16, 0, 0, 2, 0), BP_SCSI_GOOD);
-    assert_memory_equal(th_ram(adapter->th, DATA, 4096), image + 16 * 2048, 4096);
+    assert_memory_equal(th_ram(adapter->th, DATA, 4096), image + 32768, 4096);
     assert_int_equal(SEND(adapter, 9408, 0xbe, 0, 0, 0, 0, 16, 0, 0, 4, 0xf8, 0, 0), BP_SCSI_GOOD);
-    assert_memory_equal((uint8_t *)th_ram(adapter->th, DATA, 9408) + 2352 + 16, image + 17 * 2048,
+    assert_memory_equal((uint8_t *)th_ram(adapter->th, DATA, 9408) + 2352 + 16, image + 34816,
                         2048);
 }
 

@@ -50,7 +50,7 @@ void
 target_abort_all(struct bp_scsi_target *target)
 {
     for (struct bp_scsi_target_queue *queue = target->queues; queue != NULL; queue = queue->next) {
-        for (uint32_t i = 0; i < queue->slot_count; i++) {
+        for (uint32_t i = 0; i < queue->slots_used; i++) {
             abort_slot(&queue->slots[i]);
         }
     }
@@ -76,7 +76,7 @@ void
 target_preempt(struct bp_scsi_target *target, struct bp_scsi_nexus *nexus)
 {
     for (struct bp_scsi_target_queue *queue = target->queues; queue != NULL; queue = queue->next) {
-        for (uint32_t i = 0; i < queue->slot_count && &queue->nexus->nexus == nexus; i++) {
+        for (uint32_t i = 0; i < queue->slots_used && &queue->nexus->nexus == nexus; i++) {
             if (is_running(&queue->slots[i]) && !queue->slots[i].preempted) {
                 preempt_slot(&queue->slots[i]);
             }
@@ -189,7 +189,7 @@ visit(struct bp_scsi_target_queue *queue, const struct bp_scsi_management *manag
     uint32_t count = 0;
 
     for (struct bp_scsi_target_queue *at = queue->target->queues; at != NULL; at = at->next) {
-        for (uint32_t i = 0; i < at->slot_count; i++) {
+        for (uint32_t i = 0; i < at->slots_used; i++) {
             struct bp_scsi_target_slot *slot = &at->slots[i];
 
             count += slot->state != SLOT_FREE && is_meant(queue, management, slot)

@@ -103,7 +103,7 @@ static void
 use_queue(struct bp_scsi_target_queue *queue, void *block_queue)
 {
     queue->block_queue = block_queue;
-    for (uint32_t i = 0; i < queue->slot_count; i++) {
+    for (uint32_t i = 0; i < queue->slots_used; i++) {
         queue->slots[i].task.queue = block_queue;
     }
 }
