@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bp.pci/1, bp.msi/1, bp.msix/1: one PCI function for an instance. */
+#include "bus/pci_rom.h"
 #include "plugin/args.h"
 #include "plugin/instance.h"
 
@@ -158,6 +159,7 @@ pci_host_function(Instance *instance, const struct bp_pci_args *given)
     if (args.rom_path != NULL && !read_rom(instance, args.rom_path, &rom, &rom_length)) {
         return -EIO;
     }
+    pci_rom_adopt((uint8_t *)rom, rom_length, args.vendor_id, args.device_id);
     result = make_function(instance, &args, rom, rom_length);
     if (result != 0) {
         return result;

@@ -227,7 +227,12 @@ def test_the_rom_is_in_its_bar(directory):
         check(size >= os.path.getsize(ROM), f"a ROM of {size} bytes")
         m.config_write(0x28, 0x30, 0xe8000001)
         m.config_write(0x28, 4, 7, 2)
-        equal(m.read(0xe8000000, 4096), file.read(4096), "the ROM")
+        rom, image = m.read(0xe8000000, os.path.getsize(ROM)), file.read()
+        data = image.index(b"PCIR")
+        equal(rom[data + 4:data + 8], b"\xf4\x1a\0\x10", "the ids in the ROM, which serves a family")
+        equal(sum(rom[:rom[2] * 512]) & 0xff, 0, "its checksum")
+        equal(rom[:6] + rom[7:data + 4] + rom[data + 8:], image[:6] + image[7:data + 4] + image[data + 8:],
+              "the ROM")
 
 
 def test_frames_go_through_qemu(directory):

@@ -4,6 +4,7 @@
 
 #include "board/msi_memory.h"
 #include "bus/pci.h"
+#include "bus/pci_rom.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -373,6 +374,61 @@ test_the_rom_needs_both_enables_and_reads_its_image(void **state)
     assert_int_equal(mmio(f, 0xE8000000, 4), 0xE904AA55);
     pci_bus_config_write(f->bus, 0, args.devfn, 0x04, 2, 0);
     assert_int_equal(mmio(f, 0xE8000000, 4), UINT32_MAX);
+}
+
+static uint8_t
+byte_sum(const uint8_t *data, size_t length)
+{
+    uint8_t sum = 0;
+
+    while (length-- > 0) {
+        sum = (uint8_t)(sum + *data++);
+    }
+    return sum;
+}
+
+/* An image of a ROM for 1AF4:1041 whose bytes add up to 0. */
+static void
+make_image(uint8_t *image, uint8_t type, uint8_t last)
+{
+    static const uint8_t data[] = {'P', 'C', 'I', 'R', 0xf4, 0x1a, 0x41, 0x10};
+
+    memset(image, 0, 1024);
+    image[0] = 0x55;
+    image[1] = 0xaa;
+    image[0x18] = 0x40;
+    memcpy(image + 0x40, data, sizeof(data));
+    image[0x50] = 2;
+    image[0x54] = type;
+    image[0x55] = last;
+    image[6] = (uint8_t)-byte_sum(image, 1024);
+}
+
+static void
+test_the_images_of_a_rom_take_the_ids_of_their_function(void **state)
+{
+    uint8_t rom[2048], before[2048];
+    size_t cut;
+
+    make_image(rom, 0, 0);
+    make_image(rom + 1024, 3, 0x80);
+    memcpy(before, rom, sizeof(rom));
+    pci_rom_adopt(rom, sizeof(rom), 0x1af4, 0x1000);
+    assert_int_equal(rom[0x46] | rom[0x47] << 8, 0x1000);
+    assert_int_equal(rom[0x446] | rom[0x447] << 8, 0x1000);
+    assert_int_equal(byte_sum(rom, 1024), 0);
+    assert_memory_equal(rom + 0x48, before + 0x48, 0x3f0);
+    assert_int_equal(rom[0x406], before[0x406]); /* of an EFI image that byte means something */
+    pci_rom_adopt(rom, sizeof(rom), 0x1af4, 0x1041);
+    assert_memory_equal(rom, before, sizeof(rom));
+    for (cut = 0; cut < 0x58; cut++) { /* half an image is none, and nothing behind it is touched */
+        pci_rom_adopt(rom, cut, 1, 2);
+        assert_memory_equal(rom, before, sizeof(rom));
+    }
+    rom[0x19] = 0xff; /* the data structure would lie behind the end */
+    memcpy(before, rom, sizeof(rom));
+    pci_rom_adopt(rom, sizeof(rom), 1, 2);
+    assert_memory_equal(rom, before, sizeof(rom));
 }
 
 static void
@@ -879,6 +935,7 @@ main(void)
         PCI_TEST(test_io_bars_beyond_64k_decode_nothing),
         PCI_TEST(test_64_bit_bars_go_above_4_gib_and_no_further_than_physical_memory),
         PCI_TEST(test_the_rom_needs_both_enables_and_reads_its_image),
+        PCI_TEST(test_the_images_of_a_rom_take_the_ids_of_their_function),
         PCI_TEST(test_a_region_mapped_or_removed_late_follows_the_bar),
         PCI_TEST(test_nonsense_is_refused_with_a_reason),
         PCI_TEST(test_auto_takes_free_slots_until_the_bus_is_full),

@@ -57,7 +57,8 @@ struct bp_pci_args {
     uint8_t interrupt_pin;             /* 0 none, 1 INTA .. 4 INTD */
     uint8_t reserved[3];
     struct bp_pci_bar bars[6];
-    const char *rom_path;              /* expansion ROM image, or NULL */
+    const char *rom_path;              /* expansion ROM image, or NULL; the ids in it become the
+                                        * function's */
     const struct bp_pci_ops *ops;      /* copied; or NULL */
     void *opaque;
 };
