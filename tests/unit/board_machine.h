@@ -39,6 +39,8 @@ typedef struct {
     uint64_t memory_bytes; /* 0: 64 MiB */
     unsigned cpus;         /* 0: 1 */
     bool no_acpi;
+    const unsigned *pci_bridges;
+    unsigned pci_bridge_count;
     BoardIdentity identity;
 } MachineArgs;
 
@@ -58,6 +60,8 @@ machine_make(Machine *machine, const MachineArgs *args)
                        .rtc_clock = CLOCK_SOURCE_VIRTUAL,
                        .acpi = !args->no_acpi,
                        .hotplug = true,
+                       .pci_bridges = args->pci_bridges,
+                       .pci_bridge_count = args->pci_bridge_count,
                        .identity = args->identity,
                        .request = machine_request,
                        .ejected = machine_ejected,

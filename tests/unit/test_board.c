@@ -4,6 +4,7 @@
 #include "board_machine.h"
 
 #include "base/error.h"
+#include "board/pci_routes.h"
 
 #define GIB     UINT64_C(0x40000000)
 #define SECOND  UINT64_C(1000000000)
@@ -338,6 +339,91 @@ card_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 {
 }
 
+#define CARDS 100u
+
+typedef struct {
+    uint64_t first, last;
+} Range;
+
+static void
+assert_apart(const Range *ranges, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        for (unsigned k = 0; k < i; k++) {
+            assert_true(ranges[i].last < ranges[k].first || ranges[k].last < ranges[i].first);
+        }
+    }
+}
+
+/* Eight functions of a slot, then one a slot: 26 more on the board's bus, 31 behind each bridge. */
+static PciFunction *
+add_card(Machine *m, unsigned index)
+{
+    static const RegionOps ops = {.read = card_read, .write = card_write, .widths = 1 | 2 | 4};
+    unsigned behind = index < 34 ? 0 : index - 34;
+    PciFunctionArgs card = {
+        .name = "card",
+        .bus = index < 34 ? 0 : 1 + behind / 31,
+        .devfn = index < 8    ? PCI_DEVFN(2, index)
+                 : index < 34 ? PCI_DEVFN(index - 5, 0)
+                              : PCI_DEVFN(1 + behind % 31, 0),
+        .vendor_id = 0x1234,
+        .device_id = 1,
+        .interrupt_pin = 1 + index % 4,
+        .bars = {{.size = 128, .is_io = true},
+                 {.size = 0x8000},
+                 {.size = 0x4000, .is_64bit = true}},
+    };
+    PciFunction *function = pci_function_new(board_pci(m->board), &card, NULL);
+
+    assert_non_null(function);
+    for (unsigned bar = 0; bar < 3; bar++) {
+        assert_non_null(
+            pci_function_map_bar(function, bar, 0, card.bars[bar].size, &ops, NULL, NULL, NULL));
+    }
+    return function;
+}
+
+static void
+test_direct_boot_opens_bridges_to_a_hundred_cards(void **state)
+{
+    static const unsigned bridges[] = {PCI_DEVFN(0x1D, 0), PCI_DEVFN(0x1E, 0), PCI_DEVFN(0x1F, 0)};
+    MachineArgs args = {.pci_bridges = bridges, .pci_bridge_count = 3};
+    PciFunction *cards[CARDS];
+    Range ports[CARDS], memory[2 * CARDS];
+    Machine m;
+    (void)state;
+
+    machine_make(&m, &args);
+    for (unsigned i = 0; i < CARDS; i++) {
+        cards[i] = add_card(&m, i);
+    }
+    assert_true(board_finalize(m.board, NULL));
+    board_reset(m.board);
+    board_setup_direct_boot(m.board);
+    for (unsigned i = 0; i < CARDS; i++) {
+        uint64_t io = pci_function_bar_address(cards[i], 0);
+        uint64_t small = pci_function_bar_address(cards[i], 1);
+        uint64_t large = pci_function_bar_address(cards[i], 2);
+        unsigned slot = 0, pin = pci_function_board_pin(cards[i], &slot);
+        assert_true(io != UINT64_MAX && small != UINT64_MAX && large != UINT64_MAX);
+        assert_int_equal(pci_function_bus_number(cards[i]), pci_function_bus(cards[i]));
+        ports[i] = (Range){io, io + 127};
+        memory[2 * i] = (Range){small, small + 0x7FFF};
+        memory[2 * i + 1] = (Range){large, large + 0x3FFF};
+        assert_int_equal(address_space_read(m.parts.bus.mmio, small, 4), 0x5A5A5A5A);
+        assert_int_equal(parts_in32(&m.parts, (uint16_t)io), 0x5A5A5A5A);
+        assert_int_equal(pci_function_peek(cards[i], 0x3C, 1),
+                         pci_pirq_irqs[pci_slot_pirq(slot, pin)]);
+    }
+    assert_apart(ports, CARDS);
+    assert_apart(memory, 2 * CARDS);
+    for (unsigned i = 0; i < CARDS; i++) {
+        pci_function_free(cards[i]);
+    }
+    machine_stop(&m);
+}
+
 static void
 test_direct_boot_places_bars_and_routes(void **state)
 {
@@ -492,6 +578,7 @@ main(void)
         cmocka_unit_test(test_rtc_interrupt_reaches_the_8259),
         cmocka_unit_test(test_input_reaches_the_keyboard_controller),
         cmocka_unit_test(test_direct_boot_places_bars_and_routes),
+        cmocka_unit_test(test_direct_boot_opens_bridges_to_a_hundred_cards),
         cmocka_unit_test(test_bar_that_finds_no_room_is_left_unplaced),
         cmocka_unit_test(test_acpi_power_off_through_the_registers_of_the_tables),
         cmocka_unit_test(test_idle_board_arms_no_timer_but_the_pits),
