@@ -501,6 +501,85 @@ test_every_opcode_refuses_each_reserved_bit(void **state)
     }
 }
 
+/* What a disk has, by the standards and not by the engine's table: operation code, service action
+ * (0xff: none), bytes of the CDB. */
+static const uint8_t expected_commands[][3] = {
+    {0x00, 0xff, 6},  {0x03, 0xff, 6},  {0x04, 0xff, 6},  {0x08, 0xff, 6},  {0x0a, 0xff, 6},
+    {0x12, 0xff, 6},  {0x15, 0xff, 6},  {0x16, 0xff, 6},  {0x17, 0xff, 6},  {0x1a, 0xff, 6},
+    {0x1b, 0xff, 6},  {0x1d, 0xff, 6},  {0x1e, 0xff, 6},  {0x25, 0xff, 10}, {0x28, 0xff, 10},
+    {0x2a, 0xff, 10}, {0x2b, 0xff, 10}, {0x2e, 0xff, 10}, {0x2f, 0xff, 10}, {0x34, 0xff, 10},
+    {0x35, 0xff, 10}, {0x41, 0xff, 10}, {0x42, 0xff, 10}, {0x4d, 0xff, 10}, {0x55, 0xff, 10},
+    {0x56, 0xff, 10}, {0x57, 0xff, 10}, {0x5a, 0xff, 10}, {0x5e, 0, 10},    {0x5e, 1, 10},
+    {0x5e, 2, 10},    {0x5e, 3, 10},    {0x5f, 0, 10},    {0x5f, 1, 10},    {0x5f, 2, 10},
+    {0x5f, 3, 10},    {0x5f, 4, 10},    {0x5f, 5, 10},    {0x5f, 6, 10},    {0x5f, 7, 10},
+    {0x88, 0xff, 16}, {0x89, 0xff, 16}, {0x8a, 0xff, 16}, {0x8b, 0xff, 16}, {0x8e, 0xff, 16},
+    {0x8f, 0xff, 16}, {0x90, 0xff, 16}, {0x91, 0xff, 16}, {0x93, 0xff, 16}, {0x9e, 0x10, 16},
+    {0x9e, 0x12, 16}, {0xa0, 0xff, 12}, {0xa3, 0x0c, 12}, {0xa3, 0x0d, 12}, {0xa8, 0xff, 12},
+    {0xaa, 0xff, 12}, {0xae, 0xff, 12}, {0xaf, 0xff, 12},
+};
+
+static void
+test_the_list_of_operation_codes_is_the_standards(void **state)
+{
+    struct rig *rig = *state;
+
+    RUN(rig, 0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 0x20, 0, 0, 0);
+    assert_int_equal(rig->task.moved, 4 + 8 * sizeof(expected_commands) / 3);
+    for (uint32_t i = 0; i < sizeof(expected_commands) / 3; i++) {
+        const uint8_t *entry = rig->data + 4 + 8 * (size_t)i;
+        const uint8_t *expected = expected_commands[i];
+
+        assert_int_equal(entry[0], expected[0]);
+        assert_int_equal(entry[5] & 1, expected[1] != 0xff);
+        assert_int_equal(entry[3], expected[1] != 0xff ? expected[1] : 0);
+        assert_int_equal(entry[7], expected[2]);
+    }
+}
+
+/* Whether a disk has the operation code (0), and with that service action (1). */
+static uint32_t
+is_expected(uint32_t opcode, uint32_t service)
+{
+    uint32_t known = 0;
+
+    for (uint32_t i = 0; i < sizeof(expected_commands) / 3; i++) {
+        if (expected_commands[i][0] == opcode) {
+            known |= 1;
+            known |= expected_commands[i][1] == 0xff || expected_commands[i][1] == service ? 2 : 0;
+        }
+    }
+    return known;
+}
+
+/* Every operation code with every service action, in a CDB of 32 bytes that is zero but for them:
+ * what there is, is never refused as unknown, whatever else is wrong with it; what there is not,
+ * always. */
+static void
+test_unknown_commands_and_service_actions_are_refused(void **state)
+{
+    struct rig *rig = *state;
+
+    for (uint32_t opcode = 0; opcode < 256; opcode++) {
+        for (uint32_t service = 0; service < 32; service++) {
+            uint8_t cdb[32] = {(uint8_t)opcode, (uint8_t)service};
+            uint32_t known = is_expected(opcode, service);
+            uint32_t status;
+
+            memset(rig->data, 0, 64);
+            status = rig_command(rig, 0, cdb, sizeof(cdb), 0);
+            if (known == 0) {
+                rig_expect(rig, 5, 0x2000);
+            } else if (known == 1) {
+                rig_expect(rig, 5, 0x2400);
+                assert_int_equal(be(rig->task.sense + 16, 2), 1);
+            } else {
+                assert_true(status != BP_SCSI_CHECK_CONDITION || rig->task.fault.code != 0x2000);
+            }
+            bp_scsi_unit_reset(&rig->unit, 0); /* a RESERVE, a STOP */
+        }
+    }
+}
+
 static void
 test_log_pages(void **state)
 {
@@ -674,6 +753,8 @@ main(void)
         T(test_format_leaves_zeroes),
         T(test_supported_operation_codes_are_those_that_are_done),
         T(test_every_opcode_refuses_each_reserved_bit),
+        T(test_the_list_of_operation_codes_is_the_standards),
+        T(test_unknown_commands_and_service_actions_are_refused),
         T(test_log_pages),
         T(test_write_cache_bit_is_saved_reset_and_flushes),
         T(test_descriptor_sense_by_the_control_page),
