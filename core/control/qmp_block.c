@@ -104,6 +104,13 @@ qmp_block_describe(Machine *machine, Instance *backend)
     return object;
 }
 
+/* Devices call a drive by its place in events. */
+static const char *
+io_status(const Machine *machine, const MachineSlot *slot)
+{
+    return machine_io_status(machine, slot->unit_name != NULL ? slot->unit_name : slot->name);
+}
+
 static JsonObject *
 describe_slot(Machine *machine, const MachineSlot *slot)
 {
@@ -117,6 +124,7 @@ describe_slot(Machine *machine, const MachineSlot *slot)
     if ((slot->flags & BP_MEDIA_TRAY) != 0) {
         json_object_set_boolean_member(object, "tray_open", (slot->flags & BP_MEDIA_OPEN) != 0);
     }
+    json_object_set_string_member(object, "io-status", io_status(machine, slot));
     if (slot->backend != NULL) {
         json_object_set_object_member(object, "inserted",
                                       qmp_block_describe(machine, slot->backend));

@@ -9,6 +9,10 @@
 static const QmpCommand qmp_commands[] = {
     {"backend-swap", "device:s backend:x verify:s?", qmp_backend_swap,
      "replace a backend, or insert or remove a filter, while the guest runs"},
+    {"block-latency-histogram-set",
+     "id:s boundaries:x? boundaries-read:x? boundaries-write:x? boundaries-flush:x? "
+     "boundaries-unmap:x? boundaries-zero:x?",
+     qmp_block_latency_histogram_set, "count how long a disk's requests take; no boundaries: stop"},
     {"block_resize", "device:s? node-name:s? size:i", qmp_block_resize,
      "change the capacity of a disk"},
     {"block_set_io_throttle",

@@ -4,6 +4,7 @@
 
 #include "control/qmp_commands.h"
 #include "machine/machine_backends.h"
+#include "plugin/peer.h"
 
 /* Ends of a command; a deferred one ends with qmp_call_finish(). */
 void qmp_call_fail(QmpCall *call, const char *error_class, const char *format, ...)
@@ -64,6 +65,10 @@ void qmp_blockdev_change_medium(QmpCall *call);
 /* qmp_stats.c */
 void qmp_query_blockstats(QmpCall *call);
 void qmp_block_set_io_throttle(QmpCall *call);
+/* qmp_latency.c */
+void qmp_block_latency_histogram_set(QmpCall *call);
+/* Times and histograms, if somebody asked for them. */
+void qmp_add_latency(const Peer *peer, JsonObject *stats);
 /* qmp_guest.c */
 JsonArray *qmp_pci_devices(Machine *machine);
 void qmp_query_cpus_fast(QmpCall *call);

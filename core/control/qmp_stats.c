@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define QUEUES_MAX 1024u
+
 static void
 set_number(JsonObject *object, const char *name, uint64_t value)
 {
@@ -31,6 +33,24 @@ stats_object(const PeerBlockStats *stats)
     return object;
 }
 
+/* Each queue of a device that has several counts for itself. */
+static void
+add_queues(const Peer *peer, JsonObject *stats)
+{
+    g_autofree PeerBlockStats *each = g_new0(PeerBlockStats, QUEUES_MAX);
+    unsigned i, count = peer_block_queue_stats(peer, each, QUEUES_MAX);
+    JsonArray *list;
+
+    if (count < 2) {
+        return;
+    }
+    list = json_array_new();
+    for (i = 0; i < count; i++) {
+        json_array_add_object_element(list, stats_object(&each[i]));
+    }
+    json_object_set_array_member(stats, "queues", list);
+}
+
 void
 qmp_query_blockstats(QmpCall *call)
 {
@@ -42,7 +62,7 @@ qmp_query_blockstats(QmpCall *call)
         const MachineSlot *slot = slots->pdata[i];
         const Peer *peer = instance_peer_at(slot->consumer, slot->slot, slot->use);
         PeerBlockStats stats = {.failed = 0};
-        JsonObject *object;
+        JsonObject *object, *counted;
         if (!qmp_is_block_slot(slot) || (peer != NULL && !peer_block_stats(peer, &stats))) {
             continue;
         }
@@ -52,7 +72,12 @@ qmp_query_blockstats(QmpCall *call)
         if (slot->backend != NULL) {
             json_object_set_string_member(object, "node-name", slot->backend->id);
         }
-        json_object_set_object_member(object, "stats", stats_object(&stats));
+        counted = stats_object(&stats);
+        if (peer != NULL) {
+            add_queues(peer, counted);
+            qmp_add_latency(peer, counted);
+        }
+        json_object_set_object_member(object, "stats", counted);
         json_array_add_object_element(list, object);
     }
     qmp_call_return_array(call, list);

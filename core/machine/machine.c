@@ -71,6 +71,7 @@ machine_new(MachinePlan *plan, const MachineArgs *args, GError **error)
     machine->backends = g_ptr_array_new();
     machine->devices = g_ptr_array_new();
     machine->transient = g_hash_table_new(NULL, NULL);
+    machine->io_failures = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     machine->unplugging = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     machine_quiesce_init(machine);
     machine->services.request = request_from_instance;
@@ -106,6 +107,7 @@ machine_free(Machine *machine)
     g_ptr_array_free(machine->devices, TRUE);
     g_hash_table_destroy(machine->transient);
     g_hash_table_destroy(machine->unplugging);
+    g_hash_table_destroy(machine->io_failures);
     machine_quiesce_done(machine);
     g_main_loop_unref(machine->main_loop);
     g_main_context_unref(machine->context);
@@ -177,6 +179,7 @@ machine_resume(Machine *machine)
     machine->running = true;
     machine->was_started = true;
     machine->io_error = false;
+    g_hash_table_remove_all(machine->io_failures);
     machine_start_instances(machine);
     virtual_clock_start(machine->services.clock);
     if (machine->services.vm != NULL && !machine->suspended) {

@@ -59,6 +59,9 @@ bool machine_is_suspended(const Machine *machine);
 /* QEMU's word for its state: "running", "paused", "io-error" ... */
 const char *machine_status(const Machine *machine);
 
+/* "ok", or how a drive's last request failed when that stopped the machine, as QEMU has it. */
+const char *machine_io_status(const Machine *machine, const char *drive);
+
 const char *machine_name(const Machine *machine);
 GMainContext *machine_context(Machine *machine);
 const PhysicalBus *machine_bus(Machine *machine);

@@ -19,6 +19,12 @@ char *machine_unused_id(Machine *machine, const char *prefix);
 void machine_backend_set_transient(Machine *machine, Instance *backend);
 bool machine_backend_is_transient(const Machine *machine, const Instance *backend);
 
+/* Brings a device to rest for something short; func is called once, now or later. error NULL: it is
+ * at rest until machine_at_rest_end(). */
+typedef void MachineAtRestFunc(void *opaque, const GError *error);
+void machine_at_rest(Machine *machine, Instance *instance, MachineAtRestFunc *func, void *opaque);
+void machine_at_rest_end(Machine *machine, Instance *instance);
+
 /* The end of a change; error NULL: done. Called once, now or later. */
 typedef void MachineDoneFunc(void *opaque, const GError *error);
 

@@ -27,10 +27,11 @@ struct Machine {
     BootKernel *boot_kernel; /* NULL: firmware boots */
 
     bool running;
-    bool started;     /* vCPU threads exist */
-    bool was_started; /* it has run before */
-    bool io_error;    /* a device asked to stop; until someone resumes it */
-    bool suspended;   /* in S3: the vCPUs stand, time goes on */
+    bool started;            /* vCPU threads exist */
+    bool was_started;        /* it has run before */
+    bool io_error;           /* a device asked to stop; until someone resumes it */
+    GHashTable *io_failures; /* a drive's name -> "failed" or "nospace", until it is resumed */
+    bool suspended;          /* in S3: the vCPUs stand, time goes on */
     int exit_status;
 
     int request_fd;    /* eventfd: something is in `requests` or `events` */

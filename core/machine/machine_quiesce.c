@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bringing an instance to rest without waiting for it: a backend that hangs must not hang the
  * control thread. */
+#include "machine/machine_backends.h"
 #include "machine/machine_private.h"
 
 #include "base/error.h"
@@ -232,4 +233,16 @@ machine_quiesce_serve(Machine *machine)
         take_answer(machine, answer);
         answer_free(answer);
     }
+}
+
+void
+machine_at_rest(Machine *machine, Instance *instance, MachineAtRestFunc *func, void *opaque)
+{
+    machine_quiesce(machine, instance, func, opaque);
+}
+
+void
+machine_at_rest_end(Machine *machine, Instance *instance)
+{
+    machine_unquiesce(machine, instance);
 }

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <glib-unix.h>
+#include <json-glib/json-glib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -38,9 +40,44 @@ pending_event_free(void *value)
     g_free(event);
 }
 
+/* A device that stops the machine over a request says so in its event. */
+static void
+note_io_failure(Machine *machine, const char *name, const char *json)
+{
+    g_autoptr(JsonNode) node = NULL;
+    JsonObject *data;
+    bool is_full;
+
+    if (strcmp(name, "BLOCK_IO_ERROR") != 0 || json == NULL) {
+        return;
+    }
+    node = json_from_string(json, NULL);
+    if (node == NULL || !JSON_NODE_HOLDS_OBJECT(node)) {
+        return;
+    }
+    data = json_node_get_object(node);
+    if (g_strcmp0(json_object_get_string_member_with_default(data, "action", ""), "stop") != 0) {
+        return;
+    }
+    is_full = json_object_get_boolean_member_with_default(data, "nospace", FALSE);
+    (void)g_hash_table_insert(
+        machine->io_failures,
+        g_strdup(json_object_get_string_member_with_default(data, "device", "")),
+        (gpointer)(uintptr_t)(is_full ? "nospace" : "failed"));
+}
+
+const char *
+machine_io_status(const Machine *machine, const char *drive)
+{
+    const char *status = g_hash_table_lookup(machine->io_failures, drive);
+
+    return status != NULL ? status : "ok";
+}
+
 void
 machine_emit(Machine *machine, const char *who, const char *name, const char *json)
 {
+    note_io_failure(machine, name, json);
     log_debug("event", "%s: %s %s", who, name, json != NULL ? json : "");
     if (machine->event_func != NULL) {
         machine->event_func(machine->event_opaque, who, name, json);
@@ -129,6 +166,9 @@ serve_request(Machine *machine, MachineRequest request)
         machine_end(machine, 0);
         break;
     case MACHINE_REQUEST_FAIL:
+        machine_emit(machine, "machine", "GUEST_PANICKED", "{\"action\": \"poweroff\"}");
+        machine_emit(machine, "machine", "SHUTDOWN",
+                     "{\"guest\": true, \"reason\": \"guest-panic\"}");
         machine_end(machine, 1);
         break;
     case MACHINE_REQUEST_RESET:

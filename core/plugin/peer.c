@@ -169,12 +169,38 @@ peer_backend(const Peer *peer)
     return peer->backend;
 }
 
+static bool
+is_counted(const Peer *peer)
+{
+    return peer->shim.self != NULL && strcmp(peer->interface_id, BP_BLOCK_ID) == 0;
+}
+
 bool
 peer_block_stats(const Peer *peer, PeerBlockStats *stats)
 {
-    if (peer->shim.self == NULL || strcmp(peer->interface_id, BP_BLOCK_ID) != 0) {
-        return false;
+    if (is_counted(peer)) {
+        peer_block_shim_stats(&peer->shim, stats);
     }
-    peer_block_shim_stats(&peer->shim, stats);
-    return true;
+    return is_counted(peer);
+}
+
+unsigned
+peer_block_queue_stats(const Peer *peer, PeerBlockStats *stats, unsigned max)
+{
+    return is_counted(peer) ? peer_block_shim_queues(&peer->shim, stats, max) : 0;
+}
+
+bool
+peer_block_set_latency(const Peer *peer, const PeerBlockLatency *latency)
+{
+    if (is_counted(peer)) {
+        peer_block_shim_set_latency(&peer->shim, latency);
+    }
+    return is_counted(peer);
+}
+
+const PeerBlockLatency *
+peer_block_latency(const Peer *peer, PeerBlockTimes *times)
+{
+    return is_counted(peer) ? peer_block_shim_latency(&peer->shim, times) : NULL;
 }

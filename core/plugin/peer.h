@@ -30,6 +30,29 @@ typedef struct {
 /* False: nothing is counted there. [control] */
 bool peer_block_stats(const Peer *peer, PeerBlockStats *stats);
 
+/* The same of each queue that is open now, in the order they were opened. Returns how many there
+ * are; stats: room for max of them. */
+unsigned peer_block_queue_stats(const Peer *peer, PeerBlockStats *stats, unsigned max);
+
+/* How long requests take, while somebody asks for it: bins between boundaries in nanoseconds. */
+#define PEER_BLOCK_BOUNDS 32u
+typedef struct {
+    uint32_t count; /* 0: no histogram */
+    uint64_t ns[PEER_BLOCK_BOUNDS];
+} PeerBlockBounds;
+typedef struct {
+    PeerBlockBounds bounds[PEER_BLOCK_OPS];
+} PeerBlockLatency;
+typedef struct {
+    uint64_t total_ns[PEER_BLOCK_OPS];
+    uint64_t bins[PEER_BLOCK_OPS][PEER_BLOCK_BOUNDS + 1];
+} PeerBlockTimes;
+/* From now on, from zero; NULL: no more. The consumer is at rest. False: nothing is counted there.
+ */
+bool peer_block_set_latency(const Peer *peer, const PeerBlockLatency *latency);
+/* NULL: nobody asked for it. */
+const PeerBlockLatency *peer_block_latency(const Peer *peer, PeerBlockTimes *times);
+
 /* Shims; each owns what it made. The returned table's functions take the shim as self. */
 typedef struct {
     const void *table;
@@ -39,6 +62,9 @@ typedef struct {
 void peer_block_shim(PeerShim *shim, Instance *consumer, const struct bp_block_ops *below,
                      void *below_self);
 void peer_block_shim_stats(const PeerShim *shim, PeerBlockStats *stats);
+unsigned peer_block_shim_queues(const PeerShim *shim, PeerBlockStats *stats, unsigned max);
+void peer_block_shim_set_latency(const PeerShim *shim, const PeerBlockLatency *latency);
+const PeerBlockLatency *peer_block_shim_latency(const PeerShim *shim, PeerBlockTimes *times);
 void peer_char_shim(PeerShim *shim, Instance *consumer, const struct bp_char_ops *below,
                     void *below_self);
 /* Whether a backend's table has every function that is not optional. */

@@ -7,6 +7,7 @@
 #include "base/device_call.h"
 #include "plugin/args.h"
 #include "plugin/peer.h"
+#include "plugin/peer_block_times.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -16,8 +17,10 @@ typedef struct {
     const struct bp_block_ops *below;
     void *below_self;
     Instance *consumer;
-    GPtrArray *queues;     /* BlockQueue*, open now; [control] */
-    PeerBlockStats closed; /* of those that were closed */
+    GPtrArray *queues;         /* BlockQueue*, open now; [control] */
+    PeerBlockStats closed;     /* of those that were closed */
+    PeerBlockLatency *latency; /* NULL: nobody asks; changed at rest */
+    PeerBlockTimes closed_times;
 } BlockShim;
 
 typedef struct {
@@ -30,6 +33,8 @@ typedef struct {
     void *below;
     struct bp_block_client client;
     void *opaque;
+    uint32_t depth;
+    BlockTimes *times; /* NULL: nobody asks; changed at rest */
     BlockCounters counters;
 } BlockQueue;
 
@@ -106,6 +111,21 @@ take_again(Instance *consumer)
     }
 }
 
+/* In pieces, under the consumer's own numbers. */
+static void
+complete_timed(BlockQueue *queue, const struct bp_block_completion *completions, uint32_t number)
+{
+    struct bp_block_completion own[BLOCK_TIMES_CHUNK];
+
+    while (number > 0) {
+        uint32_t piece = MIN(number, BLOCK_TIMES_CHUNK);
+        block_times_end(queue->times, completions, piece, queue->shim->latency, own);
+        queue->client.complete(queue->opaque, own, piece);
+        completions += piece;
+        number -= piece;
+    }
+}
+
 static void
 queue_complete(void *opaque, const struct bp_block_completion *completions, uint32_t number)
 {
@@ -121,7 +141,11 @@ queue_complete(void *opaque, const struct bp_block_completion *completions, uint
         count(&queue->counters.failed, failed);
     }
     enter(queue->shim->consumer, &call);
-    queue->client.complete(queue->opaque, completions, number);
+    if (queue->times != NULL) {
+        complete_timed(queue, completions, number);
+    } else {
+        queue->client.complete(queue->opaque, completions, number);
+    }
     leave(queue->shim->consumer, &call);
 }
 
@@ -159,6 +183,7 @@ shim_queue_open(void *self, const struct bp_block_queue_args *given, void **queu
     queue = g_new0(BlockQueue, 1);
     queue->shim = shim;
     queue->opaque = args.opaque;
+    queue->depth = args.depth;
     if (table_copy(&queue->client, sizeof(queue->client), args.client) != 0 ||
         queue->client.complete == NULL) {
         g_free(queue);
@@ -173,6 +198,9 @@ shim_queue_open(void *self, const struct bp_block_queue_args *given, void **queu
     if (result != 0) {
         g_free(queue);
         return result;
+    }
+    if (shim->latency != NULL) {
+        queue->times = block_times_new(queue->depth);
     }
     g_ptr_array_add(shim->queues, queue);
     *queue_out = queue;
@@ -201,8 +229,36 @@ shim_queue_close(void *self, void *opaque)
     shim->below->queue_close(shim->below_self, queue->below);
     take_again(shim->consumer);
     add_counters(&shim->closed, &queue->counters);
-    (void)g_ptr_array_remove_fast(shim->queues, queue);
+    if (queue->times != NULL) {
+        block_times_add(queue->times, &shim->closed_times);
+        block_times_free(queue->times);
+    }
+    (void)g_ptr_array_remove(shim->queues, queue);
     g_free(queue);
+}
+
+/* A piece at a time, under numbers of ours, until the backend takes no more. */
+static int32_t
+submit_timed(const BlockShim *shim, BlockQueue *queue, const struct bp_block_request *requests,
+             uint32_t number)
+{
+    struct bp_block_request own[BLOCK_TIMES_CHUNK];
+    uint32_t done = 0, piece, all;
+
+    do {
+        int32_t taken;
+        all = MIN(number - done, BLOCK_TIMES_CHUNK);
+        piece = block_times_begin(queue->times, requests + done, all, own);
+        taken = piece > 0 ? shim->below->submit(shim->below_self, queue->below, own, piece) : 0;
+        if (taken < 0) {
+            block_times_undo(queue->times, own, piece);
+            return done > 0 ? (int32_t)done : taken;
+        }
+        block_times_undo(queue->times, own + taken, piece - (uint32_t)taken);
+        done += (uint32_t)taken;
+        piece = (uint32_t)taken;
+    } while (piece == all && done < number);
+    return (int32_t)done;
 }
 
 static int32_t
@@ -210,7 +266,9 @@ shim_submit(void *self, void *opaque, const struct bp_block_request *requests, u
 {
     const BlockShim *shim = self;
     BlockQueue *queue = opaque;
-    int32_t taken = shim->below->submit(shim->below_self, queue->below, requests, number);
+    int32_t taken = queue->times != NULL
+                        ? submit_timed(shim, queue, requests, number)
+                        : shim->below->submit(shim->below_self, queue->below, requests, number);
     int32_t i;
 
     for (i = 0; i < taken; i++) {
@@ -227,6 +285,12 @@ shim_cancel(void *self, void *opaque, uint64_t user)
     const BlockShim *shim = self;
     const BlockQueue *queue = opaque;
 
+    if (queue->times != NULL && user != UINT64_MAX) {
+        user = block_times_find(queue->times, user);
+        if (user == UINT64_MAX) {
+            return; /* it has ended */
+        }
+    }
     shim->below->cancel(shim->below_self, queue->below, user);
 }
 
@@ -244,6 +308,7 @@ free_shim(gpointer data)
     BlockShim *shim = data;
 
     g_ptr_array_free(shim->queues, TRUE);
+    g_free(shim->latency);
     g_free(shim);
 }
 
@@ -270,4 +335,51 @@ peer_block_shim(PeerShim *out, Instance *consumer, const struct bp_block_ops *be
     out->table = &shim->ops;
     out->self = shim;
     out->free_self = free_shim;
+}
+
+/* --- for whoever looks --------------------------------------------------------------------------
+ */
+
+unsigned
+peer_block_shim_queues(const PeerShim *given, PeerBlockStats *stats, unsigned max)
+{
+    const BlockShim *shim = given->self;
+    guint i;
+
+    for (i = 0; i < shim->queues->len && i < max; i++) {
+        const BlockQueue *queue = shim->queues->pdata[i];
+        stats[i] = (PeerBlockStats){.failed = 0};
+        add_counters(&stats[i], &queue->counters);
+    }
+    return i;
+}
+
+void
+peer_block_shim_set_latency(const PeerShim *given, const PeerBlockLatency *latency)
+{
+    BlockShim *shim = given->self;
+    guint i;
+
+    g_free(shim->latency);
+    shim->latency = latency != NULL ? g_memdup2(latency, sizeof(*latency)) : NULL;
+    shim->closed_times = (PeerBlockTimes){.total_ns = {0}};
+    for (i = 0; i < shim->queues->len; i++) {
+        BlockQueue *queue = shim->queues->pdata[i];
+        g_clear_pointer(&queue->times, block_times_free);
+        queue->times = latency != NULL ? block_times_new(queue->depth) : NULL;
+    }
+}
+
+const PeerBlockLatency *
+peer_block_shim_latency(const PeerShim *given, PeerBlockTimes *times)
+{
+    const BlockShim *shim = given->self;
+    guint i;
+
+    *times = shim->closed_times;
+    for (i = 0; i < shim->queues->len && shim->latency != NULL; i++) {
+        const BlockQueue *queue = shim->queues->pdata[i];
+        block_times_add(queue->times, times);
+    }
+    return shim->latency;
 }

@@ -18,6 +18,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from backplane import PROGRAM, Failure, Machine, check, need_kvm, run_tests  # noqa: E402
 from pvh import pvh_kernel  # noqa: E402
+from registers import Qmp, equal  # noqa: E402
 
 DEBUG_PORT = 0x402
 
@@ -250,6 +251,39 @@ def test_quit_ends_it_and_removes_the_control_socket(directory):
         command("quit")
         check(machine.wait_end(20) == 0, "quit must end it with status 0")
     check(not os.path.exists(path), "the control socket is left behind")
+
+
+def operate(directory, code):
+    """What an operator does to a machine whose guest does nothing for him, each at once."""
+    path = os.path.join(directory, "control")
+    text = config(directory, SAY + code, backends='d0 = { plugin = "block-ram"; size = "1M"; };'
+                  ' d1 = { plugin = "block-ram"; size = "1M"; };',
+                  devices='blk0 = { plugin = "virtio-blk"; backend = "d0"; };')
+    with Machine(text, "--control", path, directory=directory) as machine:
+        machine.wait_for("!", 20)
+        with Qmp(path) as control:
+            for command in ("query-status", "query-cpus-fast", "query-pci", "stop", "cont", "system_powerdown",
+                            "query-block"):
+                control.ask(command)
+            control.ask("backend-swap", device="blk0", backend="d1")
+            control.ask("device_add", driver="virtio-blk", id="hot0", drive="d0")
+            control.ask("device_del", id="hot0")
+            control.ask("device_del", id="hot0", force=True)
+            equal(control.event("DEVICE_DELETED")["device"], "hot0", "taken out, without the guest")
+            control.ask("device_del", id="blk0", force=True)
+            control.ask("system_reset")
+            control.event("RESET")
+            machine.wait_for("!!", 20)
+            control.ask("quit")
+        equal(machine.wait_end(20), 0, "status")
+
+
+def test_a_guest_that_halted_for_good_does_not_hang_the_monitor(directory):
+    operate(directory, SLEEP)
+
+
+def test_a_guest_that_spins_without_interrupts_does_not_hang_the_monitor(directory):
+    operate(directory, b"\xfa" + SPIN)
 
 
 def test_paused_runs_nothing_until_cont(directory):

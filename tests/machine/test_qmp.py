@@ -12,6 +12,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from backplane import PROGRAM, check, run_tests  # noqa: E402
 from registers import Qmp, TestMachine, equal  # noqa: E402
+from test_virtio_blk import IN, OUT, Disk  # noqa: E402
 
 CONFIG = """
 machine = { name = "odd \\"name\\""; memory = "16M"; cpus = 2; %s };
@@ -135,6 +136,71 @@ def test_statistics_and_limits(directory):
         m.qmp.fails("Parameter 'iops_wr' is missing", "block_set_io_throttle", id="ide0", bps=0, bps_rd=0,
                     bps_wr=0, iops=0, iops_rd=0)
         m.qmp.fails("iops", "block_set_io_throttle", id="ide0", **dict(limits, iops=-1))
+
+
+DISK = """
+machine = { memory = "16M"; };
+backends = { disk = { plugin = "block-ram"; size = "1M"; };
+             shaky = { plugin = "filter-fault"; below = "disk"; rules = ( { op = "write"; error = "ENOSPC"; count = 1; } ); }; };
+devices = { blk0 = { plugin = "virtio-blk"; backend = "shaky"; queues = 2; on_write_error = "stop";
+                     address = "05.0"; }; };
+"""
+
+
+def ring_disk(directory):
+    m = TestMachine(DISK, directory, "--control", os.path.join(directory, "control"))
+    m.qmp = Qmp(os.path.join(directory, "control"))
+    disk = Disk(m, 5 << 3, 0)
+    disk.start_modern()
+    return m, disk
+
+
+def test_a_request_that_stops_the_machine_is_made_again(directory):
+    m, disk = ring_disk(directory)
+    with m, m.qmp:
+        equal(m.qmp.ask("query-block")[0]["io-status"], "ok", "before")
+        disk.offer(OUT, 1, b"\x11" * 512)
+        event = m.qmp.event("BLOCK_IO_ERROR")
+        equal((event["device"], event["action"], event["nospace"]), ("blk0", "stop", True), "the event")
+        m.qmp.event("STOP")
+        equal(m.qmp.ask("query-status")["status"], "io-error", "status")
+        equal(m.qmp.ask("query-block")[0]["io-status"], "nospace", "io-status")
+        equal(disk.used_index(), 0, "the request waits")
+        m.qmp.ask("cont")
+        m.wait_until(lambda: disk.used_index() == 1, "its end")
+        equal(disk.request(IN, 1, length=512), (0, b"\x11" * 512), "it was carried out")
+        equal(m.qmp.ask("query-block")[0]["io-status"], "ok", "after")
+
+
+def test_latency_is_counted_for_who_asks(directory):
+    m, disk = ring_disk(directory)
+    with m, m.qmp:
+        def stats():
+            return m.qmp.ask("query-blockstats")[0]["stats"]
+
+        def set_bounds(**options):
+            m.qmp.ask("block-latency-histogram-set", id="blk0", **options)
+        m.qmp.ask("backend-swap", device="blk0", backend="disk")
+        equal(disk.request(IN, 0, length=512)[0], 0, "a read nobody times")
+        check("rd_latency_histogram" not in stats() and "rd_total_time_ns" not in stats(), stats())
+        set_bounds(boundaries=[10, 1000000000000], boundaries__write=[1000000000000])
+        for sector in range(5):
+            equal(disk.request(IN, sector, length=512)[0], 0, "a read")
+        equal(disk.request(OUT, 7, b"x" * 512)[0], 0, "a write")
+        found = stats()
+        equal(found["rd_latency_histogram"], {"boundaries": [10, 1000000000000], "bins": [0, 5, 0]}, "reads")
+        equal(found["wr_latency_histogram"], {"boundaries": [1000000000000], "bins": [1, 0]}, "writes")
+        equal(found["flush_latency_histogram"]["bins"], [0, 0, 0], "a disk without a cache is not flushed")
+        check(50 < found["rd_total_time_ns"] < 60 * 10**9, found)
+        equal([(queue["rd_operations"], queue["wr_operations"]) for queue in found["queues"]], [(6, 1), (0, 0)],
+              "each queue")
+        set_bounds(boundaries=[10])
+        equal(stats()["rd_latency_histogram"]["bins"], [0, 0], "from zero")
+        set_bounds()
+        check("rd_latency_histogram" not in stats(), "off")
+        for bad in ([], [0], [5, 5], [7, 3], ["x"], list(range(1, 100)), {"a": 1}, 5):
+            m.qmp.fails("'boundaries' expects", "block-latency-histogram-set", id="blk0", boundaries=bad)
+        m.qmp.fails("Device 'x' not found", "block-latency-histogram-set", "DeviceNotFound", id="x")
 
 
 def test_ids_and_several_clients(directory):
