@@ -165,6 +165,37 @@ def test_backends_are_exchanged_below_filters(directory):
         equal(m.pull(), frame(3), "a frame from it")
 
 
+def meet(one, two):
+    """Waits until frames of the first machine reach the second one."""
+    for _ in range(200):
+        one.card.send(frame(0))
+        one.step(100000000)
+        time.sleep(0.05)
+        if two.waits():
+            break
+    time.sleep(0.1)
+    while two.waits():
+        two.pull()
+
+
+def test_two_machines_talk_over_sockets(directory):
+    cables = {"stream": ('path = "cable";', 'path = "cable"; server = false; reconnect = 10;'),
+              "dgram": ('path = "left"; peer_path = "right";', 'path = "right"; peer_path = "left";')}
+    for kind, (left, right) in cables.items():
+        with Network(directory, f'a-{kind} = {{ plugin = "net-{kind}"; {left} }};', f"a-{kind}") as one:
+            for i in range(2):  # the second one of these is another machine
+                with Network(directory, f'b-{kind}{i} = {{ plugin = "net-{kind}"; {right} }};', f"b-{kind}{i}") as two:
+                    meet(one, two)
+                    meet(two, one)
+                    for n in range(8):
+                        one.card.send(frame(n, 60 + n * 180))
+                        equal(two.pull(), frame(n, 60 + n * 180), f"{kind}: a frame for the second machine")
+                        two.card.send(frame(n, 1500 - n * 180))
+                        equal(one.pull(), frame(n, 1500 - n * 180), f"{kind}: a frame for the first machine")
+                if kind == "stream":
+                    one.wait_until(lambda: not one.card.link(), "link down")
+
+
 def udp(source, destination, ports, data, macs):
     """A frame with a UDP datagram; no UDP checksum."""
     head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 28 + len(data), 0, 0, 64, 17, 0, source, destination)
@@ -244,6 +275,7 @@ if __name__ == "__main__":
     run_tests([
         test_filters_stack_in_every_order,
         test_backends_are_exchanged_below_filters,
+        test_two_machines_talk_over_sockets,
         test_tap_gets_a_lease_of_dnsmasq_on_a_bridge,
         test_passt_answers_over_net_stream,
     ])
