@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-#define RAM_BYTES   (64u * 1024)
+#define RAM_BYTES   ((size_t)64 * 1024)
 #define DESC_GPA    0x1000u
 #define DRIVER_GPA  0x3000u
 #define DEVICE_GPA  0x4000u
@@ -43,7 +43,7 @@ typedef struct {
     LoopFd *source;
     int doorbell, interrupt;
     struct bp_doorbell_args bell;
-    _Alignas(4096) uint8_t ram[RAM_BYTES];
+    uint8_t *ram;
     struct bp_ram_range range;
     struct bp_ram_view view;
     Manner manner;
@@ -281,18 +281,19 @@ static const struct bp_virtio_ops device_ops = {.run = run};
 static Rig *
 rig_new(uint64_t features, Manner manner, LoopEngine engine, uint64_t poll_ns)
 {
-    Rig *rig = aligned_alloc(4096, (sizeof(Rig) + 4095) / 4096 * 4096);
+    Rig *rig = g_new0(Rig, 1);
     struct bp_virtio_args args = {
         .services = &rig->services, .ops = &device_ops, .device = rig, .type = 2, .queues = 1};
 
-    memset(rig, 0, sizeof(*rig));
     rig->clock = virtual_clock_new(false);
     rig->loop = loop_new("test", engine, rig->clock, NULL);
     if (rig->loop == NULL) {
         virtual_clock_free(rig->clock);
-        free(rig);
+        g_free(rig);
         return NULL;
     }
+    rig->ram = aligned_alloc(4096, RAM_BYTES);
+    memset(rig->ram, 0, RAM_BYTES);
     rig->services = (struct bp_services){
         .instance = (struct bp_instance *)(void *)rig,
         .log = &log_host,
@@ -338,7 +339,8 @@ rig_free(Rig *rig)
     virtual_clock_free(rig->clock);
     (void)close(rig->interrupt);
     (void)close(rig->doorbell);
-    free(rig);
+    free(rig->ram);
+    g_free(rig);
 }
 
 /* --- the driver's habits -----------------------------------------------------------------------
@@ -425,6 +427,21 @@ send_burst(Rig *rig)
     }
 }
 
+/* Now and then the driver waits for the last of them, so that the device has nothing to do. */
+static void
+wait_at_times(Rig *rig)
+{
+    if (rig->driver.free_count == 0) {
+        sleep_until_used(rig, (uint16_t)(1 + chance(rig, SIZE)));
+    } else if (chance(rig, 3) == 0) {
+        do {
+            sleep_until_used(rig, 1);
+        } while (chance(rig, 4) != 0 && driver_in_flight(&rig->driver) > 0);
+    } else if (chance(rig, 2) == 0) {
+        (void)driver_collect(&rig->driver);
+    }
+}
+
 static void
 storm(uint64_t features, Manner manner, LoopEngine engine, uint64_t poll_ns)
 {
@@ -437,16 +454,7 @@ storm(uint64_t features, Manner manner, LoopEngine engine, uint64_t poll_ns)
     }
     while (rig->driver.sent < total) {
         send_burst(rig);
-        if (rig->driver.free_count == 0) {
-            sleep_until_used(rig, (uint16_t)(1 + chance(rig, SIZE)));
-        } else if (chance(rig, 3) == 0) {
-            sleep_until_used(rig, 1); /* to the last one, so that the device has nothing to do */
-            while (chance(rig, 4) != 0 && driver_in_flight(&rig->driver) > 0) {
-                sleep_until_used(rig, 1);
-            }
-        } else if (chance(rig, 2) == 0) {
-            (void)driver_collect(&rig->driver);
-        }
+        wait_at_times(rig);
         pause_a_little(rig);
     }
     while (driver_in_flight(&rig->driver) > 0) {
