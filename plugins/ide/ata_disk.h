@@ -17,7 +17,7 @@
 
 #define ATA_HOST_LOGS       32u /* logs 80h-9Fh, whose content is the host's */
 #define ATA_HOST_LOG_BLOCKS 16u
-#define ATA_HOST_LOG_BYTES  (ATA_HOST_LOG_BLOCKS * ATA_SECTOR)
+#define ATA_HOST_LOG_BYTES  ((size_t)ATA_HOST_LOG_BLOCKS * ATA_SECTOR)
 #define ATA_SELFTESTS       21u
 
 #define ATA_ROTATION_UNSET 0xffffffffu

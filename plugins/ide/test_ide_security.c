@@ -338,7 +338,7 @@ test_the_directory_names_the_logs(void **state)
     assert_int_equal(page[0], 1);
     for (uint32_t i = 1; i < 256; i++) {
         uint8_t want = i == 3 || i == 7 ? 1 : i >= 0x80 && i < 0xa0 ? 16 : 0;
-        assert_int_equal(page[2 * i], want);
+        assert_int_equal(page[(size_t)2 * i], want);
         log_command(&rig, ATA_READ_LOG_EXT, (uint8_t)i, 0, 1);
         if (want == 0) {
             expect_error(&rig, ATA_ABRT);
@@ -367,7 +367,7 @@ test_the_hosts_logs_keep_what_was_written_by_pio_and_dma(void **state)
     expect_success(&rig);
     log_command(&rig, ATA_READ_LOG_EXT, 0x85, 0, 16);
     read_blocks(&rig, back, 16);
-    check_pattern(back + 3 * 512, 7, 2);
+    check_pattern(back + (size_t)3 * 512, 7, 2);
     assert_int_equal(back[2 * 512 + 5] | back[5 * 512 + 5], 0);
     prd(&rig, 0, BUFFER, 1024 | PRD_EOT);
     bm_start(&rig, 1);
