@@ -170,7 +170,7 @@ move_l1(struct image *image, uint64_t entries)
 static int32_t
 grow(struct image *image, uint64_t size)
 {
-    uint64_t entries = header_l1_needed(size, image->cluster_bits);
+    uint64_t entries = header_l1_needed(&image->header, size);
     uint8_t field[8];
     uint32_t i;
     int32_t result = entries > L1_MAX_BYTES / 8 ? -EFBIG : image_make_room(image, size);

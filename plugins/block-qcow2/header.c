@@ -14,7 +14,8 @@
 #define EXT_END   0u
 #define EXT_NAMES 0x6803f857u
 
-#define NAME_BYTES 48u /* of an entry: kind, bit, text */
+#define LONG_L2_BITS 14u /* 32 subclusters of a sector */
+#define NAME_BYTES   48u /* of an entry: kind, bit, text */
 
 struct parser {
     struct header *header;
@@ -35,10 +36,16 @@ fail(const struct parser *parser, int32_t code, const char *format, ...)
     return code;
 }
 
-uint64_t
-header_l1_needed(uint64_t size, uint32_t cluster_bits)
+uint32_t
+header_l2_bits(const struct header *header)
 {
-    uint32_t bits = 2 * cluster_bits - 3;
+    return header->cluster_bits - ((header->incompatible & INCOMPATIBLE_LONG_L2) != 0 ? 4 : 3);
+}
+
+uint64_t
+header_l1_needed(const struct header *header, uint64_t size)
+{
+    uint32_t bits = header->cluster_bits + header_l2_bits(header);
 
     return (size >> bits) + ((size & ((UINT64_C(1) << bits) - 1)) != 0);
 }
@@ -145,8 +152,9 @@ parse_features(const struct parser *parser)
     if ((header->incompatible & INCOMPATIBLE_DATA_FILE) != 0) {
         return fail(parser, -EOPNOTSUPP, "its data is in another file (data_file): not supported");
     }
-    if ((header->incompatible & INCOMPATIBLE_LONG_L2) != 0) {
-        return fail(parser, -EOPNOTSUPP, "it has extended L2 entries (extended_l2): not supported");
+    if ((header->incompatible & INCOMPATIBLE_LONG_L2) != 0 && header->cluster_bits < LONG_L2_BITS) {
+        return fail(parser, -EINVAL, "its clusters of 2^%u bytes are too small for extended L2",
+                    header->cluster_bits);
     }
     if (header->incompatible >> 5 != 0) {
         return refuse_features(parser, header_length, header->incompatible >> 5 << 5);
@@ -167,7 +175,7 @@ check_sizes(const struct parser *parser)
     if (header->size > UINT64_C(1) << 60) {
         return fail(parser, -EINVAL, "a disk of %" PRIu64 " bytes is too large", header->size);
     }
-    needed = header_l1_needed(header->size, header->cluster_bits);
+    needed = header_l1_needed(header, header->size);
     if (header->l1_size < needed) {
         return fail(parser, -EINVAL, "its L1 table has %u entries, the disk needs %" PRIu64,
                     header->l1_size, needed);

@@ -44,8 +44,10 @@ struct header {
 int32_t header_parse(struct header *header, const uint8_t *data, uint64_t length,
                      uint64_t file_size, char *error, uint64_t error_size)
     __attribute__((warn_unused_result));
+/* Entries of an L2 table, as a power of two. */
+uint32_t header_l2_bits(const struct header *header);
 /* Entries of the level 1 table that a disk of this size needs. */
-uint64_t header_l1_needed(uint64_t size, uint32_t cluster_bits);
+uint64_t header_l1_needed(const struct header *header, uint64_t size);
 
 /* Where the fields are that are written again. */
 #define HEADER_AT_SIZE            24u

@@ -57,7 +57,7 @@ read_header(struct image *image)
     }
     image->cluster_bits = image->header.cluster_bits;
     image->cluster_size = UINT64_C(1) << image->cluster_bits;
-    image->l2_bits = image->cluster_bits - 3;
+    image->l2_bits = header_l2_bits(&image->header);
     image->count_bits = image->cluster_bits + 3 - image->header.refcount_order;
     image->size = (image->header.size + BP_BLOCK_SECTOR - 1) & ~(uint64_t)(BP_BLOCK_SECTOR - 1);
     image->l1_size = image->header.l1_size;
@@ -107,6 +107,10 @@ choose_readonly(struct image *image, uint32_t file_is_readonly)
         bp_warn(services,
                 "the image was not closed and its lazy reference counts are stale: opening "
                 "it read-only; `qemu-img check -r all` makes it writable");
+        image->readonly = 1;
+    } else if ((image->header.incompatible & INCOMPATIBLE_LONG_L2) != 0) {
+        bp_warn(services, "the image has extended L2 entries, which are only read: opening it "
+                          "read-only");
         image->readonly = 1;
     }
 }

@@ -281,6 +281,12 @@ void entry_packed(const struct image *image, uint64_t entry, uint64_t *offset, u
 #define IS_DATA    2u
 #define IS_PACKED  3u
 uint32_t entry_kind(const struct image *image, uint64_t entry);
+/* Likewise the guest's place, whose L2 table is `table`; *ret_entry: its cluster's. Extended L2
+ * entries tell of each 32nd part of a cluster. */
+uint32_t place_kind(const struct image *image, const struct table *table, uint64_t place,
+                    uint64_t *ret_entry);
+/* Bytes that are of one kind: a cluster, or a part of one. */
+uint64_t place_granule(const struct image *image);
 /* Whether an entry's clusters are possible: 0, or -EIO and the image is broken. */
 int32_t entry_check(struct image *image, uint64_t entry) BP_MUST_CHECK;
 int32_t offset_check(struct image *image, uint64_t offset, uint64_t length) BP_MUST_CHECK;

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define SUBCLUSTERS 32u
+
 uint32_t
 entry_is_compressed(uint64_t entry)
 {
@@ -30,6 +32,40 @@ entry_kind(const struct image *image, uint64_t entry)
         return IS_ZERO;
     }
     return (entry & OFFSET_MASK) != 0 ? IS_DATA : IS_NOTHING;
+}
+
+static uint32_t
+has_long_entries(const struct image *image)
+{
+    return (image->header.incompatible & INCOMPATIBLE_LONG_L2) != 0;
+}
+
+uint64_t
+place_granule(const struct image *image)
+{
+    return has_long_entries(image) ? image->cluster_size / SUBCLUSTERS : image->cluster_size;
+}
+
+uint32_t
+place_kind(const struct image *image, const struct table *table, uint64_t place,
+           uint64_t *ret_entry)
+{
+    uint64_t index = place >> image->cluster_bits & ((UINT64_C(1) << image->l2_bits) - 1);
+    uint64_t part = (place & (image->cluster_size - 1)) / place_granule(image), bits;
+
+    if (!has_long_entries(image)) {
+        *ret_entry = get64(table->data + index * 8);
+        return entry_kind(image, *ret_entry);
+    }
+    *ret_entry = get64(table->data + index * 16);
+    bits = get64(table->data + index * 16 + 8);
+    if (entry_is_compressed(*ret_entry)) {
+        return IS_PACKED;
+    }
+    if ((bits >> (SUBCLUSTERS + part) & 1) != 0) {
+        return IS_ZERO;
+    }
+    return (bits >> part & 1) != 0 ? IS_DATA : IS_NOTHING;
 }
 
 static uint32_t
@@ -83,8 +119,8 @@ entry_check(struct image *image, uint64_t entry)
         }
         return 0;
     }
-    if ((entry & OFFSET_MASK) == 0) {
-        return 0;
+    if ((entry & OFFSET_MASK) == 0 || has_long_entries(image)) {
+        return 0; /* a part of a cluster may lie behind the end of the file: whoever reads looks */
     }
     return data_check(image, entry & OFFSET_MASK, image->cluster_size);
 }

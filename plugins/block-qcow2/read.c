@@ -186,24 +186,23 @@ read_packed(struct request *request, uint64_t entry, uint64_t length)
 
 /* --- where the next piece is ------------------------------------------------------------------ */
 
-/* Bytes from `place` on, at most length, that are of one kind and lie side by side. */
+/* Bytes from `place` on, at most length, that are of one kind and lie side by side. All of it is in
+ * one L2 table. */
 static uint64_t
 run_length(const struct image *image, const struct table *table, uint64_t place, uint64_t length)
 {
-    uint64_t mask = (UINT64_C(1) << image->l2_bits) - 1;
-    uint64_t index = place >> image->cluster_bits & mask;
-    uint64_t entry = get64(table->data + index * 8), next;
-    uint64_t run = image->cluster_size - (place & (image->cluster_size - 1));
-    uint32_t kind = entry_kind(image, entry);
+    uint64_t granule = place_granule(image), mask = image->cluster_size - 1, entry, first;
+    uint32_t kind = place_kind(image, table, place, &first);
+    uint64_t run = granule - (place & (granule - 1));
 
-    while (run < length && kind != IS_PACKED && ++index <= mask) {
-        next = get64(table->data + index * 8);
-        entry += kind == IS_DATA ? image->cluster_size : 0;
-        if (entry_kind(image, next) != kind ||
-            (kind == IS_DATA && (next & OFFSET_MASK) != (entry & OFFSET_MASK))) {
-            break;
-        }
-        run += image->cluster_size;
+    if (kind == IS_PACKED) {
+        run = image->cluster_size - (place & mask);
+    }
+    while (run < length && kind != IS_PACKED &&
+           place_kind(image, table, place + run, &entry) == kind &&
+           (kind != IS_DATA || (entry & OFFSET_MASK) + ((place + run) & mask) ==
+                                   (first & OFFSET_MASK) + (place & mask) + run)) {
+        run += granule;
     }
     return run < length ? run : length;
 }
@@ -228,21 +227,22 @@ static uint32_t
 read_mapped(struct request *request, const struct table *table, uint64_t place, uint64_t length)
 {
     struct image *image = request->image;
-    uint64_t index = place >> image->cluster_bits & ((UINT64_C(1) << image->l2_bits) - 1);
-    uint64_t entry = get64(table->data + index * 8);
+    uint64_t entry;
+    uint32_t kind = place_kind(image, table, place, &entry);
     int32_t error = entry_check(image, entry);
 
     length = run_length(image, table, place, length);
-    if (error == 0 && entry_kind(image, entry) == IS_DATA) {
+    if (error == 0 && kind == IS_DATA) {
         uint64_t within = place & (image->cluster_size - 1);
-        uint64_t whole = (within + length + image->cluster_size - 1) & ~(image->cluster_size - 1);
+        uint64_t granule = place_granule(image);
+        uint64_t whole = (within + length + granule - 1) & ~(granule - 1);
         error = data_check(image, entry & OFFSET_MASK, whole);
     }
     if (error != 0) {
         request_end(request, error, 0);
         return 1;
     }
-    switch (entry_kind(image, entry)) {
+    switch (kind) {
     case IS_NOTHING:
         return read_nothing(request, place, length);
     case IS_ZERO:

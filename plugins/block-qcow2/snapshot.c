@@ -57,7 +57,7 @@ snapshot_use(struct image *image, const char *wanted)
                        "the image has no snapshot \"%s\" (of %u)", wanted, image->header.snapshots);
     }
     if (snapshot.l1_size > L1_MAX_BYTES / 8 || snapshot.size > UINT64_C(1) << 60 ||
-        header_l1_needed(snapshot.size, image->cluster_bits) > snapshot.l1_size ||
+        header_l1_needed(&image->header, snapshot.size) > snapshot.l1_size ||
         snapshot.l1_offset > image->file_size ||
         (uint64_t)snapshot.l1_size * 8 > image->file_size - snapshot.l1_offset) {
         return image_refuse(image, -EINVAL, "the snapshot is damaged");

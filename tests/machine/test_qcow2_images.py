@@ -120,6 +120,15 @@ def images(directory):
     yield chain(directory, "larger", "cluster_size=4k", (1 << 20, 2 << 20, SIZE))
     yield chain(directory, "smaller", "compat=0.10", (SIZE + 4096, SIZE + 512, SIZE))
     yield from snapshots(directory)
+    for options in ("cluster_size=16k", "cluster_size=64k", "cluster_size=2M"):
+        name = "long-" + options[13:].lower()
+        path = create(directory, name, "extended_l2=on," + options)
+        yield Image(name, path, expected=contents(path))
+        base = raw(path + ".base", SIZE, random.Random(name))
+        path = create(directory, name + "-over", "extended_l2=on," + options, backing=("-b", base, "-F", "raw"))
+        yield Image(name + "-over", path, f'backing = "{name}-b";', base_node(name + "-b", base), contents(path))
+    tool("qemu-img", "convert", "-c", "-O", "qcow2", "-o", "extended_l2=on", path, path + ".packed")
+    yield Image("long-packed", path + ".packed", expected=contents(path + ".packed"))
     dirty = create(directory, "dirty", "lazy_refcounts=on")
     whole = contents(dirty)
     with open(dirty, "r+b") as file:
