@@ -7,6 +7,8 @@
 
 /* In alphabetical order. */
 static const QmpCommand qmp_commands[] = {
+    {"announce-self", "initial:i max:i rounds:i step:i interfaces:x? id:s?", qmp_announce_self,
+     "ask guests' network cards to tell the network where they are"},
     {"backend-swap", "device:s backend:x verify:s?", qmp_backend_swap,
      "replace a backend, or insert or remove a filter, while the guest runs"},
     {"block-latency-histogram-set",
@@ -60,6 +62,7 @@ static const QmpCommand qmp_commands[] = {
     {"query-name", "", qmp_query_name, "name of the machine"},
     {"query-named-block-nodes", "flat:b?", qmp_query_named_block_nodes, "block backends"},
     {"query-pci", "", qmp_query_pci, "PCI functions"},
+    {"query-rx-filter", "name:s?", qmp_query_rx_filter, "which frames network cards let through"},
     {"query-status", "", qmp_query_status, "whether the machine runs"},
     {"query-uuid", "", qmp_query_uuid, "UUID of the machine"},
     {"query-version", "", qmp_query_version, "version of the program"},

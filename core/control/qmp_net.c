@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Backends of networks and of characters, and the cable between a guest and its network. */
+/* Backends of networks and of characters. */
 #include "config/description.h"
 #include "control/qmp_private.h"
 
 #include <string.h>
-
-#define LINK_OPTION "link"
 
 /* "user" and a prefix "net-" make a plugin's name, unless it is one already. */
 static char *
@@ -127,45 +125,4 @@ void
 qmp_chardev_remove(QmpCall *call)
 {
     remove_backend(call, BP_CHAR_ID, "Chardev");
-}
-
-/* --- the cable ----------------------------------------------------------------------------------
- */
-
-/* A device with that name, or the one behind which a backend of that name stands. */
-static Instance *
-find_card(Machine *machine, const char *name)
-{
-    Instance *card = machine_device_find(machine, name);
-    const Instance *backend = machine_backend_find(machine, name);
-    g_autoptr(MachineSlot) slot = NULL;
-
-    while (card == NULL && backend != NULL) {
-        g_clear_pointer(&slot, machine_slot_free);
-        slot = machine_slot_of_backend(machine, backend);
-        backend = slot != NULL ? slot->consumer : NULL;
-        if (backend != NULL && backend->plan->is_device) {
-            card = slot->consumer;
-        }
-    }
-    return card != NULL && qmp_has_option(card->class->props, LINK_OPTION) ? card : NULL;
-}
-
-void
-qmp_set_link(QmpCall *call)
-{
-    const char *name = qmp_text(call, "name", "");
-    Instance *card = find_card(call->machine, name);
-    g_autoptr(GError) error = NULL;
-    Node *value;
-
-    if (card == NULL) {
-        qmp_call_fail(call, "DeviceNotFound", "Device '%.64s' not found", name);
-        return;
-    }
-    value = node_new(BP_NODE_BOOL, LINK_OPTION, FILE_CONTROL, 0);
-    value->boolean = qmp_flag(call, "up", true);
-    if (!instance_set(card, value, &error)) {
-        qmp_call_take_error(call, error);
-    }
 }

@@ -93,9 +93,12 @@ void qmp_unit_del(QmpCall *call, const MachineSlot *slot);
 /* qmp_net.c */
 void qmp_netdev_add(QmpCall *call);
 void qmp_netdev_del(QmpCall *call);
-void qmp_set_link(QmpCall *call);
 void qmp_chardev_add(QmpCall *call);
 void qmp_chardev_remove(QmpCall *call);
+/* qmp_nic.c */
+void qmp_set_link(QmpCall *call);
+void qmp_announce_self(QmpCall *call);
+void qmp_query_rx_filter(QmpCall *call);
 /* qmp_swap.c */
 void qmp_backend_swap(QmpCall *call);
 /* qmp_types.c */
