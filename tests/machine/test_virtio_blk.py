@@ -60,11 +60,11 @@ class Disk:
         self.m.ask(f"memset 0x{self.ring:x} 0x4000 0")
         self.avail = self.used = 0
 
-    def legacy(self):
+    def legacy(self, without=1 << 29):
         self.modern = False
         self.m.outb(self.io + 0x12, 0)
         self.m.outb(self.io + 0x12, 3)
-        self.m.outl(self.io + 4, self.m.inl(self.io) & ~(1 << 29))
+        self.m.outl(self.io + 4, self.m.inl(self.io) & ~without)
         self.m.outw(self.io + 14, 0)
         self.size = self.m.inw(self.io + 12)
         self.clear_ring()

@@ -256,6 +256,27 @@ def test_a_queue_is_reset_alone_and_starts_again(directory):
         equal(disk.request(IN, 3, length=512), (0, m.data[0][3 * SECTOR:4 * SECTOR]), "read")
 
 
+def test_a_legacy_driver_hears_of_an_empty_ring_if_it_wants_to(directory):
+    with machine(directory) as m:
+        disk = Disk(m, m.disks[0], 0)
+        for without, interrupts in ((EVENT_IDX, 1), (EVENT_IDX | ON_EMPTY, 0)):
+            disk.legacy(without)
+            m.write(disk.places[1], b"\1\0")
+            disk.request(IN, 0, length=512)
+            equal(m.inb(disk.io + 0x13), interrupts, "interrupts in spite of the flag (virtio 0.9.5, 2.4)")
+
+
+def test_a_legacy_ring_of_event_indices(directory):
+    with machine(directory) as m:
+        disk = Disk(m, m.disks[0], 0)
+        disk.legacy(0)
+        used_event = disk.places[1] + 4 + 2 * disk.size
+        for index in range(5):
+            m.write(used_event, struct.pack("<H", 3))
+            disk.request(IN, index, length=512)
+            equal(m.inb(disk.io + 0x13), index == 3, f"interrupt of {index}")
+
+
 GOOD = [(HEADER, 16, NEXT, 1), (DATA, 512, NEXT | WRITE, 2), (STATUS, 1, WRITE, 0)]
 # what is wrong: descriptors, head
 BROKEN_CHAINS = {
