@@ -7,13 +7,16 @@ import os
 import random
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from backplane import check, run_tests  # noqa: E402
+from block_disks import NOISE, SIZE, USED, all_disks, check_image, start_server  # noqa: E402
 from registers import Qmp, TestMachine, equal  # noqa: E402
+from test_virtio_blk import DATA, FLUSH, IN, OUT, STATUS, VERSION_1, Disk as VirtioDisk  # noqa: E402
 
 SECTORS = 4096
 PORT = 0x1f0
@@ -179,6 +182,57 @@ def test_qmp_changes_what_a_fault_does(directory):
         qmp.fails("fault.rules[0].length", "qom-set", path="fault", property="rules", value=[{"length": "4 KiB"}])
         qmp.ask("qom-set", path="fault", property="enabled", value=False)
         equal(disk.read_sector(3)[0] & 0x01, 0, "nothing fails")
+
+
+class Guest(VirtioDisk):
+    """Its requests may have to wait for guest time, because of throttles."""
+
+    def request(self, kind, sector=0, data=b"", length=0):
+        self.offer(kind, sector, data, length)
+        self.m.wait_until(lambda: self.m.step(1000000) >= 0 and self.used_index() == self.avail, "an end", 60)
+        return self.m.read(STATUS, 1)[0], self.m.read(DATA, length) if length else b""
+
+
+def use(guest, name, disk):
+    """What tests/linux/init_block_stack does, by registers."""
+    def do(*arguments, **more):
+        status, data = guest.request(*arguments, **more)
+        equal(status, 0, f"{name}: {arguments[:2]}")
+        return data
+
+    def read(length):
+        return b"".join(do(IN, at // 512, length=64 << 10) for at in range(0, length, 64 << 10))
+
+    check(read(SIZE // 4) == disk.before[:SIZE // 4], name + ": what the guest read")
+    do(OUT, 1024, NOISE)
+    do(11, 0, struct.pack("<QII", 2048, 512, 0))  # discard
+    do(13, 0, struct.pack("<QII", 2560, 512, 1))  # zeroes
+    do(OUT, 1001, NOISE[:1536])
+    do(FLUSH)
+    check(read(USED) == disk.after[:USED], name + ": what the guest read afterwards")
+    status, _ = guest.request(IN, USED // 512, length=4096)
+    equal(status, 1 if disk.last == "failed" else 0, name + ": the end of the disk")
+
+
+def test_every_backend_and_filter_under_virtio(directory):
+    if shutil.which("qemu-img") is None or shutil.which("nbdkit") is None:
+        return
+    disks, server = all_disks(directory), start_server(directory)
+    devices = "".join(f'd{i} = {{ plugin = "virtio-blk"; backend = "{name}"; address = "{4 + i:02x}.0"; }};\n'
+                      for i, name in enumerate(disks))
+    description = (f'machine = {{ memory = "16M"; }};\nbackends = {{ {"".join(d.lines for d in disks.values())} }};\n'
+                   f'devices = {{ {devices} }};\n')
+    try:
+        with TestMachine(description, directory) as machine:
+            for i, (name, disk) in enumerate(disks.items()):
+                guest = Guest(machine, (4 + i) << 3, i)
+                guest.start_modern(guest.offered() & (VERSION_1 | 1 << 9 | 1 << 13 | 1 << 14))
+                use(guest, name, disk)
+    finally:
+        server.kill()
+        server.wait()
+    for name, disk in disks.items():
+        check_image(directory, name, disk)
 
 
 if __name__ == "__main__":
