@@ -391,13 +391,16 @@ static uint32_t
 disk_in_flight(const struct ide_device *device)
 {
     const struct ata_disk *disk = (const struct ata_disk *)device;
-    uint8_t kind = disk->transfer.kind;
+    const struct ata_transfer *t = &disk->transfer;
+    uint32_t sectors = t->kind == ATA_T_DMA_IN || t->kind == ATA_T_DMA_OUT;
+    uint32_t at_once = t->kind == ATA_T_PAGE_DMA_IN || t->kind == ATA_T_PAGE_DMA_OUT ||
+                       (t->kind == ATA_T_TRIM && !(t->flags & ATA_TF_RANGES));
 
     if (disk->io.dropped) {
         return 1;
     }
-    return (kind == ATA_T_DMA_IN || kind == ATA_T_DMA_OUT) &&
-           (disk->io.in_flight || (disk->transfer.flags & ATA_TF_HELD));
+    return (sectors && disk->io.in_flight) ||
+           ((sectors || at_once) && (t->flags & ATA_TF_HELD) != 0);
 }
 
 /* --- life ------------------------------------------------------------------------------------ */

@@ -504,6 +504,27 @@ test_the_sector_buffer_moves_by_dma_too(void **state)
     rig_free(&rig);
 }
 
+static void
+test_a_transfer_held_by_a_quiesce_keeps_the_bus_master_active(void **state)
+{
+    struct rig rig = rig_new(NULL);
+
+    fill_pattern(th_ram(rig.th, BUFFER, 512), 9, 1);
+    prd(&rig, 0, BUFFER, 512 | PRD_EOT);
+    assert_int_equal(th_quiesce(rig.ide), 0);
+    bm_start(&rig, 1);
+    put(&rig, ATA_REG_STATUS, ATA_READ_BUFFER_DMA);
+    assert_int_equal(alt_status(&rig) & ATA_BSY, ATA_BSY);
+    bm_stop(&rig);
+    assert_int_equal(bm_status(&rig), BM_ACTIVE); /* memory will still change */
+    check_pattern(th_ram(rig.th, BUFFER, 512), 9, 1);
+    th_resume(rig.ide);
+    expect_success(&rig);
+    assert_int_equal(bm_status(&rig), BM_INT);
+    assert_int_equal(*(uint8_t *)th_ram(rig.th, BUFFER + 5, 1), 0);
+    rig_free(&rig);
+}
+
 /* --- states ---------------------------------------------------------------------------------- */
 
 static void
@@ -558,6 +579,7 @@ main(void)
         cmocka_unit_test(test_self_tests_are_logged_with_their_hour_newest_last),
         cmocka_unit_test(test_smart_reads_and_writes_the_hosts_logs),
         cmocka_unit_test(test_the_sector_buffer_moves_by_dma_too),
+        cmocka_unit_test(test_a_transfer_held_by_a_quiesce_keeps_the_bus_master_active),
         cmocka_unit_test(test_passwords_and_logs_are_saved),
     };
 
