@@ -108,7 +108,7 @@ place_file(const BootFile *file, const BootSegment *segment, GuestMemory *memory
     }
     return boot_file_read(file, hva, segment->file_offset, segment->file_bytes, error) &&
            guest_memory_zero(memory, segment->gpa + segment->file_bytes,
-                     segment->memory_bytes - segment->file_bytes);
+                             segment->memory_bytes - segment->file_bytes);
 }
 
 static bool
