@@ -172,13 +172,15 @@ fail_often(const char *create, uint32_t failures)
 static void
 test_a_power_failure_corrupts_nothing_and_loses_no_flush(void **state)
 {
+    static const char shared[] =
+        "qemu-img create -q -f qcow2 -o cluster_size=4k \"$IMAGE\" 4M && "
+        "qemu-io -c 'write -z 0 4M' \"$IMAGE\" >/dev/null && qemu-img snapshot -c s \"$IMAGE\"";
     static const char *const commands[] = {
         "qemu-img create -q -f qcow2 -o cluster_size=64k \"$IMAGE\" 4M",
         "qemu-img create -q -f qcow2 -o cluster_size=4k \"$IMAGE\" 4M",
         "qemu-img create -q -f qcow2 -o cluster_size=512 \"$IMAGE\" 4M",
         "qemu-img create -q -f qcow2 -o compat=0.10 \"$IMAGE\" 4M",
-        "qemu-img create -q -f qcow2 -o cluster_size=4k \"$IMAGE\" 4M && "
-        "qemu-io -c 'write -z 0 4M' \"$IMAGE\" >/dev/null && qemu-img snapshot -c s \"$IMAGE\"",
+        shared,
     };
     const char *wanted = getenv("BLOCK_QCOW2_FAILURES");
     uint32_t i;
