@@ -4,7 +4,7 @@
 
 #include "ide_test.h"
 
-#define BLOCK     2048u
+#define BLOCK     ((size_t)2048)
 #define CD_BLOCKS 512u
 #define REASON_CD 1u
 #define REASON_IO 2u

@@ -400,7 +400,7 @@ test_dma_moves_parameters_and_small_pieces(void **state)
     expect_end(&rig, 0);
     for (uint32_t i = 0; i < 1024; i++) {
         assert_memory_equal(th_ram(rig.th, BUFFER + 4 * i, 2),
-                            th_block_data(rig.disk) + 9 * BLOCK + 2 * i, 2);
+                            th_block_data(rig.disk) + 9 * BLOCK + (size_t)2 * i, 2);
     }
     bm_stop(&rig);
 

@@ -175,8 +175,14 @@ test_a_locked_tray_makes_a_request_of_an_eject(void **state)
     PACKET(&rig, 0, 0, 0x00); /* whoever closed it still has to notice the medium */
     assert_int_equal(status(&rig), IDLE | ATA_ERR);
     rig_free(&rig);
+}
 
-    rig = one_cd();
+static void
+test_force_opens_a_locked_tray(void **state)
+{
+    struct rig rig = one_cd();
+    struct bp_media_drive drive;
+
     PACKET(&rig, 0, 0, 0x1e, 0, 0, 0, 1, 0);
     expect_end(&rig, 0);
     assert_int_equal(th_tray_open(rig.ide, 0, BP_MEDIA_FORCE), 0);
@@ -403,6 +409,7 @@ main(void)
         cmocka_unit_test(test_a_stopped_read_is_made_again_when_the_machine_goes_on),
         cmocka_unit_test(test_a_change_of_medium_is_noticed_in_two_steps),
         cmocka_unit_test(test_a_locked_tray_makes_a_request_of_an_eject),
+        cmocka_unit_test(test_force_opens_a_locked_tray),
         cmocka_unit_test(test_an_empty_drive_says_so_and_takes_a_medium),
         cmocka_unit_test(test_a_packet_survives_a_saved_state_at_each_step),
         cmocka_unit_test(test_requests_that_were_held_survive_a_saved_state),

@@ -88,7 +88,7 @@ test_a_read_only_backend_refuses_writes(void **state)
     bm_start(&rig, 0);
     command28(&rig, ATA_WRITE_DMA, 0, 3, 1);
     expect_error(&rig, ATA_ABRT);
-    check_pattern(th_block_data(rig.disk) + 3 * 512, 3, 1);
+    check_pattern(th_block_data(rig.disk) + (size_t)3 * 512, 3, 1);
     rig_free(&rig);
 }
 
@@ -114,7 +114,7 @@ test_no_space_stops_the_machine_and_the_write_is_retried(void **state)
         th_start(rig.ide);
     }
     expect_success(&rig);
-    check_pattern(th_block_data(rig.disk) + 80 * 512, 600, 8);
+    check_pattern(th_block_data(rig.disk) + (size_t)80 * 512, 600, 8);
     assert_string_equal(th_event(rig.th, 1, &json), "BLOCK_IO_ERROR");
     assert_non_null(strstr(json, "\"action\":\"stop\",\"nospace\":true"));
     rig_free(&rig);
@@ -185,7 +185,7 @@ test_ignored_errors_read_as_zeroes_and_lose_the_write(void **state)
     bm_start(&rig, 0);
     command28(&rig, ATA_WRITE_DMA, 0, 66, 1);
     expect_success(&rig);
-    check_pattern(th_block_data(rig.disk) + 66 * 512, 66, 1);
+    check_pattern(th_block_data(rig.disk) + (size_t)66 * 512, 66, 1);
     rig_free(&rig);
 }
 
