@@ -196,6 +196,60 @@ def test_two_machines_talk_over_sockets(directory):
                     one.wait_until(lambda: not one.card.link(), "link down")
 
 
+def find_frame(peer, wanted):
+    """Reads frames until one is this: of a group, QEMU gives its own back as well."""
+    peer.settimeout(20)
+    stream = peer.makefile("rb", buffering=0)
+    while True:
+        data = read_exactly(stream, int.from_bytes(read_exactly(stream, 4), "big"))
+        if data == wanted:
+            return
+
+
+def read_exactly(stream, count):
+    data = b""
+    while len(data) < count:
+        more = stream.read(count - len(data))
+        check(more, "the other end closed the connection")
+        data += more
+    return data
+
+
+def test_qemu_speaks_the_same_datagrams(directory):
+    qemu = shutil.which("qemu-system-x86_64")
+    if qemu is None:
+        return skipped("no qemu-system-x86_64")
+    ours, theirs, far = (os.path.join(directory, name) for name in ("ours", "theirs", "far"))
+    group = f"239.77.{os.getpid() >> 8 & 255}.{os.getpid() & 255}:12346"
+    kinds = {"unix": (f"dgram,id=a,local.type=unix,local.path={theirs},remote.type=unix,remote.path={ours}",
+                      f'path = "{ours}"; peer_path = "{theirs}";'),
+             "mcast": (f"socket,id=a,mcast={group},localaddr=127.0.0.1",
+                       f'group = "{group}"; group_interface = "127.0.0.1";')}
+    for kind, (netdev, options) in kinds.items():
+        arguments = [qemu, "-M", "none", "-nodefaults", "-display", "none", "-netdev", netdev,
+                     "-netdev", f"stream,id=b,server=on,addr.type=unix,addr.path={far}{kind}"]
+        for name in "ab":
+            arguments += ["-netdev", f"hubport,id=hub{name},hubid=0,netdev={name}"]
+        process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
+        try:
+            peer = connect(far + kind)
+            with Network(directory, f'{kind} = {{ plugin = "net-dgram"; {options} }};', kind) as m:
+                m.wait_until(lambda: put(peer, frame(0)) or time.sleep(0.05) or m.waits(), f"{kind}: a frame of QEMU's")
+                time.sleep(0.1)
+                while m.waits():
+                    equal(m.pull(), frame(0), f"{kind}: the first frames")
+                for i in range(8):
+                    put(peer, frame(i, 60 + i * 180))
+                    equal(m.pull(), frame(i, 60 + i * 180), f"{kind}: a frame of QEMU's")
+                    m.card.send(frame(50 + i, 60 + i * 180))
+                    find_frame(peer, frame(50 + i, 60 + i * 180))
+            peer.close()
+        finally:
+            process.kill()
+            process.wait()
+    return None
+
+
 def udp(source, destination, ports, data, macs):
     """A frame with a UDP datagram; no UDP checksum."""
     head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 28 + len(data), 0, 0, 64, 17, 0, source, destination)
@@ -276,6 +330,7 @@ if __name__ == "__main__":
         test_filters_stack_in_every_order,
         test_backends_are_exchanged_below_filters,
         test_two_machines_talk_over_sockets,
+        test_qemu_speaks_the_same_datagrams,
         test_tap_gets_a_lease_of_dnsmasq_on_a_bridge,
         test_passt_answers_over_net_stream,
     ])
