@@ -98,6 +98,7 @@ machine_free(Machine *machine)
     if (machine->services.vm != NULL && machine->started) {
         vm_stop(machine->services.vm);
     }
+    machine_quiesce_cancel(machine);
     machine_free_instances(machine);
     g_hash_table_destroy(machine->plugins);
     g_clear_pointer(&machine->boot_kernel, boot_kernel_free);

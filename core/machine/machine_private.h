@@ -73,6 +73,7 @@ bool machine_is_quiesced(const Machine *machine, const Instance *instance);
 void machine_quiesce_answer(Machine *machine, const char *who, int32_t status); /* [any] */
 void machine_quiesce_serve(Machine *machine);
 void machine_quiesce_init(Machine *machine);
+void machine_quiesce_cancel(Machine *machine); /* the machine ends: nobody waits any more */
 void machine_quiesce_done(Machine *machine);
 /* machine_devices.c */
 void machine_slot_ejected(Machine *machine, unsigned slot); /* [any] */

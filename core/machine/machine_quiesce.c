@@ -167,6 +167,21 @@ machine_quiesce(Machine *machine, Instance *instance, MachineRestFunc *func, voi
 }
 
 void
+machine_quiesce_cancel(Machine *machine)
+{
+    guint i = 0;
+
+    while (i < machine->quiescing->len) {
+        Quiesce *quiesce = machine->quiescing->pdata[i];
+        if (quiesce->timer != NULL) {
+            failed(quiesce, -ECANCELED);
+        } else {
+            i++;
+        }
+    }
+}
+
+void
 machine_unquiesce(Machine *machine, Instance *instance)
 {
     Quiesce *quiesce = find(machine, instance);

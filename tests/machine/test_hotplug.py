@@ -170,6 +170,17 @@ def test_one_whose_requests_do_not_end_stays_and_says_so(directory):
         equal(m.eject(6), "pair0", "the second time it goes")
 
 
+def test_the_machine_ends_while_a_device_comes_to_rest(directory):
+    with Machine(directory) as m:
+        disk = Disk(m, 6 << 3, 0)
+        disk.start_modern()
+        disk.offer(IN, 0, length=512)
+        m.outl(EJECT, 1 << 6)
+        equal(m.qmp.event("DEVICE_DELETED")["device"], "pair1", "the other function")
+        m.qmp.ask("quit")
+        equal(m.process.wait(20), 0, "status")
+
+
 def test_a_reset_settles_what_was_asked(directory):
     with Machine(directory) as m:
         m.qmp.ask("device_del", id="cold")
