@@ -48,11 +48,21 @@ ranges_valid(const struct ata_disk *disk)
     return 1;
 }
 
+/* The count has 16 bits. Software that writes the register once leaves what was in it before as the
+ * high half; a count that no disk of 64 blocks takes is such a one, and its low half is meant. */
+static uint32_t
+count_of_blocks(const struct ide_registers *regs)
+{
+    uint32_t blocks = regs->count[0] | (uint32_t)regs->count[1] << 8;
+
+    return blocks <= ATA_TRIM_BLOCKS ? blocks : regs->count[0];
+}
+
 void
 ata_trim(struct ata_disk *disk)
 {
     struct ide_registers *regs = &disk->device.regs;
-    uint32_t blocks = regs->count[0] | (uint32_t)regs->count[1] << 8;
+    uint32_t blocks = count_of_blocks(regs);
 
     if (!disk->io.can_discard || !disk->options.discard || regs->features[0] != FEATURE_TRIM ||
         blocks == 0 || blocks > ATA_TRIM_BLOCKS) {

@@ -422,6 +422,28 @@ test_trim_is_refused_without_the_feature_or_blocks(void **state)
 }
 
 static void
+test_a_count_of_trim_written_once_is_its_low_half(void **state)
+{
+    struct rig rig = rig_new(NULL);
+    const struct th_block_op *log;
+    uint32_t count;
+
+    range(&rig, 0, 100, 8);
+    prd(&rig, 0, BUFFER, 512 | PRD_EOT);
+    bm_start(&rig, 0);
+    put(&rig, ATA_REG_ERROR, 1);
+    put(&rig, ATA_REG_COUNT, 1); /* the signature's 1 becomes the high half */
+    put(&rig, ATA_REG_DEVICE, 0x40);
+    put(&rig, ATA_REG_STATUS, ATA_DATA_SET_MANAGEMENT);
+    expect_success(&rig);
+    assert_int_equal(bm_status(&rig), BM_INT);
+    log = th_block_log(rig.disk, &count);
+    assert_int_equal(count, 1);
+    assert_int_equal(log[0].offset, 100 * 512);
+    rig_free(&rig);
+}
+
+static void
 test_trim_reset_in_the_middle_stops(void **state)
 {
     struct rig rig = rig_new(NULL);
@@ -455,6 +477,7 @@ main(void)
         cmocka_unit_test(test_trim_splits_at_the_backends_limit),
         cmocka_unit_test(test_trim_outside_the_disk_discards_nothing),
         cmocka_unit_test(test_trim_is_refused_without_the_feature_or_blocks),
+        cmocka_unit_test(test_a_count_of_trim_written_once_is_its_low_half),
         cmocka_unit_test(test_trim_reset_in_the_middle_stops),
     };
 
