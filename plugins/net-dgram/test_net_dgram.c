@@ -116,7 +116,7 @@ test_a_frame_is_a_datagram_and_strangers_are_not_heard(void **state)
     struct th_host *th = th_new();
     uint16_t peer_port = 0, port = free_port(), other_port = 0;
     int peer = udp_socket(&peer_port), other = udp_socket(&other_port);
-    uint8_t frame[1514] = {1, 2, 3}, got[2000];
+    uint8_t frame[2000] = {1, 2, 3}, got[2000];
     const struct th_net_frame *frames;
     struct th_wire *wire;
     char options[128];
@@ -127,9 +127,9 @@ test_a_frame_is_a_datagram_and_strangers_are_not_heard(void **state)
     wire = th_wire_open(plug(th, "lan", options), 0);
     th_wire_post(wire, 32, 2048, 12, 0);
     assert_int_equal(th_wire_info_flags(wire) & BP_NET_LINK_UP, BP_NET_LINK_UP);
-    assert_int_equal(th_wire_send(wire, frame, sizeof(frame), NULL), 1);
-    assert_int_equal(recv(peer, got, sizeof(got), 0), sizeof(frame));
-    assert_memory_equal(got, frame, sizeof(frame));
+    assert_int_equal(th_wire_send(wire, frame, 1514, NULL), 1);
+    assert_int_equal(recv(peer, got, sizeof(got), 0), 1514);
+    assert_memory_equal(got, frame, 1514);
     udp_send(other, port, frame, 77);
     udp_send(peer, port, frame, 13); /* no frame */
     udp_send(peer, port, frame, 1999);
