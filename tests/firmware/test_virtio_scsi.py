@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""SeaBIOS boots from virtio-scsi: target 0 LUN 0, and a LUN other than 0 of a target without LUN 0."""
+"""SeaBIOS boots from virtio-scsi: target 0 LUN 0, a LUN other than 0 of a target without LUN 0, a CD."""
 
 import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from backplane import Machine, check, need_file, need_kvm, run_tests  # noqa: E402
-from bootsector import boot_image  # noqa: E402
+from bootsector import boot_cd, boot_image  # noqa: E402
 
 
 def boots(directory, places, order, options=""):
@@ -51,6 +51,25 @@ def test_seabios_boots_the_one_of_many_that_the_order_names(directory):
     boots(directory, [(0, 0), (0, 1), (3, 5), (3, 7), (20, 0)], "3.7")
 
 
+def one_unit(plugin, image):
+    return f"""
+machine = {{ memory = "64M"; boot = {{ order = [ "scsi0" ]; }}; }};
+backends = {{ img = {{ plugin = "block-file"; path = "{image}"; }}; unit = {{ plugin = "{plugin}"; backend = "img"; }};
+             tty = {{ plugin = "char-stdio"; }}; }};
+devices = {{ scsi0 = {{ plugin = "virtio-scsi"; luns = ( {{ target = 1; backend = "unit"; }} ); }};
+            com1 = {{ plugin = "serial"; backend = "tty"; }}; }};
+"""
+
+
+def test_seabios_boots_from_a_cd(directory):
+    image = os.path.join(directory, "boot.iso")
+    with open(image, "wb") as file:
+        file.write(boot_cd("BOOTED FROM CD"))
+    with Machine(one_unit("scsi-cd", image), directory=directory) as machine:
+        print(f"# booted after {machine.wait_for('BOOTED FROM CD', 120):.1f} s")
+        check(machine.wait_end(20) == 0, "power-off must end it with status 0:\n" + machine.tail())
+
+
 if __name__ == "__main__":
     need_kvm()
     need_file("/usr/share/seabios/bios-256k.bin", "seabios")
@@ -59,4 +78,5 @@ if __name__ == "__main__":
         test_seabios_boots_by_the_modern_interface,
         test_seabios_boots_from_target_3_lun_5_without_a_lun_0,
         test_seabios_boots_the_one_of_many_that_the_order_names,
+        test_seabios_boots_from_a_cd,
     ])
