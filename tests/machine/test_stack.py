@@ -235,5 +235,29 @@ def test_every_backend_and_filter_under_virtio(directory):
         check_image(directory, name, disk)
 
 
+def test_a_qcow2_disk_grows_under_its_guest(directory):
+    if shutil.which("qemu-img") is None:
+        return
+    description = (f'machine = {{ memory = "16M"; control = "{directory}/qmp"; }};\n'
+                   f'backends = {{ {backend(directory, "qcow2", "base")}'
+                   'slow = { plugin = "filter-throttle"; below = "base"; iops = 100000; }; };\n'
+                   'devices = { d = { plugin = "virtio-blk"; backend = "slow"; address = "04.0"; }; };\n')
+    with TestMachine(description, directory) as machine, Qmp(os.path.join(directory, "qmp")) as qmp:
+        guest = Guest(machine, 4 << 3, 0)
+        guest.start_modern(VERSION_1)
+        equal(guest.request(OUT, 8192, NOISE[:512])[0], 1, "a write behind the end")
+        qmp.ask("block_resize", node__name="base", size=8 << 20)
+        machine.wait_until(lambda: guest.mmio_read(0x2000, 4) == 16384, "the new capacity")
+        equal(machine.read(guest.mmio + 0x1000, 1)[0] & 2, 2, "ISR: the configuration has changed")
+        equal(guest.request(OUT, 8192, NOISE[:512])[0], 0, "a write to the new part")
+        equal(guest.request(FLUSH)[0], 0, "flush")
+        qmp.fails("", "block_resize", node__name="base", size=1 << 20)
+    image, flat = os.path.join(directory, "base"), os.path.join(directory, "flat")
+    subprocess.run(["qemu-img", "check", "-q", image], check=True)
+    subprocess.run(["qemu-img", "convert", "-O", "raw", image, flat], check=True)
+    equal(os.path.getsize(flat), 8 << 20, "the size as qemu-img has it")
+    equal(sector(flat, 8192), NOISE[:512], "what was written to the new part")
+
+
 if __name__ == "__main__":
     run_tests([value for name, value in sorted(globals().items()) if name.startswith("test_")])
