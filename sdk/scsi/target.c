@@ -5,7 +5,6 @@
  * list of ended ones, and is delivered on the queue's loop without the lock. */
 #include "target.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -589,38 +588,6 @@ bp_scsi_target_done(struct bp_scsi_target *target)
         pthread_mutex_destroy(&target->lock);
     }
     free(target->page);
-}
-
-int32_t
-bp_scsi_target_attach(struct bp_scsi_target *target, const struct bp_peer *peer)
-{
-    const struct bp_services *services = &target->services;
-    int32_t r;
-
-    (void)snprintf(target->backend, sizeof(target->backend), "%s", peer->id);
-    target_enter(target);
-    r = bp_scsi_unit_attach(&target->unit, peer->table, peer->self,
-                            services->loop->home(services->instance), 1);
-    if (r == 0) {
-        r = target_open_queues(target);
-        if (r != 0) {
-            bp_scsi_unit_detach(&target->unit);
-        }
-    }
-    if (r == 0 && target->queues == NULL) { /* it is there from the beginning */
-        bp_scsi_unit_reset(&target->unit, 0);
-    }
-    target_leave(target);
-    return r;
-}
-
-void
-bp_scsi_target_detach(struct bp_scsi_target *target)
-{
-    target_enter(target);
-    target_close_queues(target);
-    bp_scsi_unit_detach(&target->unit);
-    target_leave(target);
 }
 
 void
