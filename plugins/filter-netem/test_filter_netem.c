@@ -187,12 +187,12 @@ test_jitter_keeps_the_order_and_its_bounds(void **state)
     bench_free(&bench);
 }
 
-/* Sends 10000 frames of which every one has its fate; returns how many came out. */
+/* Sends 4000 frames of which every one has its fate; returns how many came out. */
 static uint32_t
-ten_thousand(struct bench *bench, const char *options)
+thousands(struct bench *bench, const char *options)
 {
     bench_make(bench, options);
-    for (uint32_t i = 0; i < 10000; i++) {
+    for (uint32_t i = 0; i < 4000; i++) {
         assert_int_equal(put(bench, i, 60), 1);
         if (i % 100 == 99) {
             th_clock_step(bench->th, MS);
@@ -207,13 +207,13 @@ test_loss_and_duplication_are_as_frequent_as_said(void **state)
 {
     struct bench bench;
 
-    assert_in_range(ten_thousand(&bench, "loss = 10.0;"), 8850, 9150);
+    assert_in_range(thousands(&bench, "loss = 10.0;"), 3500, 3700);
     bench_free(&bench);
-    assert_int_equal(ten_thousand(&bench, "loss = 100.0;"), 0);
+    assert_int_equal(thousands(&bench, "loss = 100.0;"), 0);
     bench_free(&bench);
-    assert_in_range(ten_thousand(&bench, "duplicate = 20.0;"), 11800, 12200);
+    assert_in_range(thousands(&bench, "duplicate = 20.0;"), 4700, 4900);
     bench_free(&bench);
-    assert_int_equal(ten_thousand(&bench, "duplicate = 100.0;"), 20000);
+    assert_int_equal(thousands(&bench, "duplicate = 100.0;"), 8000);
     bench_free(&bench);
 }
 
@@ -224,12 +224,12 @@ test_some_overtake_others(void **state)
     const struct th_net_frame *frames;
     uint32_t count, jumps = 0;
 
-    assert_int_equal(ten_thousand(&bench, "reorder = 5.0; delay_us = 2500;"), 10000);
+    assert_int_equal(thousands(&bench, "reorder = 5.0; delay_us = 2500;"), 4000);
     frames = th_net_sent(bench.net, &count);
     for (uint32_t i = 1; i < count; i++) {
         jumps += bp_net_load32(frames[i].data) < bp_net_load32(frames[i - 1].data);
     }
-    assert_in_range(jumps, 50, 600);
+    assert_in_range(jumps, 20, 240);
     bench_free(&bench);
 }
 
@@ -242,7 +242,7 @@ fate(const char *options)
     uint64_t sum = 0;
     uint32_t count;
 
-    (void)ten_thousand(&bench, options);
+    (void)thousands(&bench, options);
     frames = th_net_sent(bench.net, &count);
     for (uint32_t i = 0; i < count; i++) {
         sum = sum * 31 + bp_net_load32(frames[i].data);
