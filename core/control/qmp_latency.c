@@ -57,30 +57,31 @@ take_bounds(QmpCall *call, const char *name, PeerBlockBounds *bounds)
     return true;
 }
 
-/* False: the call has failed. None given: off. */
+/* False: the call has failed. Absent: bounds stay as they are. */
+static bool
+take_given(QmpCall *call, LatencyChange *change, const char *name, PeerBlockBounds *bounds)
+{
+    if (!json_object_has_member(call->arguments, name)) {
+        return true;
+    }
+    change->is_on = true;
+    return take_bounds(call, name, bounds);
+}
+
+/* None given: off. */
 static bool
 take_all_bounds(QmpCall *call, LatencyChange *change)
 {
     PeerBlockBounds common = {.count = 0};
+    bool is_good = take_given(call, change, "boundaries", &common);
     size_t i;
 
-    if (json_object_has_member(call->arguments, "boundaries")) {
-        change->is_on = true;
-        if (!take_bounds(call, "boundaries", &common)) {
-            return false;
-        }
-    }
-    for (i = 0; i < G_N_ELEMENTS(kinds); i++) {
+    for (i = 0; i < G_N_ELEMENTS(kinds) && is_good; i++) {
         PeerBlockBounds *bounds = &change->latency.bounds[kinds[i].op];
         *bounds = common;
-        if (json_object_has_member(call->arguments, kinds[i].argument)) {
-            change->is_on = true;
-            if (!take_bounds(call, kinds[i].argument, bounds)) {
-                return false;
-            }
-        }
+        is_good = take_given(call, change, kinds[i].argument, bounds);
     }
-    return true;
+    return is_good;
 }
 
 static void

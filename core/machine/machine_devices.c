@@ -8,7 +8,7 @@
 #include "machine/machine_private.h"
 
 #define SLOT_OF(devfn) ((devfn) >> 3) /* 32 and more: behind a bridge, where nothing is plugged */
-#define ASK_AGAIN_US   (5 * G_USEC_PER_SEC)
+#define ASK_AGAIN_US   (INT64_C(5) * G_USEC_PER_SEC)
 #define IS_GOING       G_MAXINT64 /* in `unplugging`: nobody need ask any more */
 
 typedef struct {

@@ -101,6 +101,20 @@ is_taken(const Instance *device, unsigned slot, unsigned use)
     return instance_backend_at(device, slot, use) != NULL;
 }
 
+static MachineSlot *
+place_new(Instance *device, const char *list, unsigned index, const PlanSlotUse *use)
+{
+    MachineSlot *place = g_new0(MachineSlot, 1);
+
+    place->name = g_strdup_printf("%s.%s[%u].%s", device->id, list, index,
+                                  device->class->slots[use->slot].name);
+    place->consumer = device;
+    place->slot = use->slot;
+    place->use = use->use;
+    place->drive = -1;
+    return place;
+}
+
 MachineSlot *
 machine_slot_find_place(Instance *device, const Node *where, GError **error)
 {
@@ -108,24 +122,17 @@ machine_slot_find_place(Instance *device, const Node *where, GError **error)
     const Node *list = places != NULL ? node_child(device->plan->node, places->name) : NULL;
     const struct bp_prop *prop = places != NULL ? backend_prop(places->children) : NULL;
     const char *backend = prop != NULL ? prop->name : "";
+    PlanSlotUse use = {.slot = 0};
     bool is_there = false;
-    unsigned i, slot = 0;
+    unsigned i;
 
-    for (i = 0; i < node_count(list) && find_slot(device, backend, &slot); i++) {
-        unsigned use = use_of(list, i, backend);
-        if (!matches(node_at(list, i), where)) {
-            continue;
+    for (i = 0; i < node_count(list) && find_slot(device, backend, &use.slot); i++) {
+        bool is_it = matches(node_at(list, i), where);
+        use.use = use_of(list, i, backend);
+        if (is_it && !is_taken(device, use.slot, use.use)) {
+            return place_new(device, places->name, i, &use);
         }
-        if (!is_taken(device, slot, use)) {
-            MachineSlot *found = g_new0(MachineSlot, 1);
-            found->name = g_strdup_printf("%s.%s[%u].%s", device->id, places->name, i, backend);
-            found->consumer = device;
-            found->slot = slot;
-            found->use = use;
-            found->drive = -1;
-            return found;
-        }
-        is_there = true;
+        is_there = is_there || is_it;
     }
     g_set_error(error, BACKPLANE_ERROR, ERROR_STATE,
                 is_there ? "Device '%s': the place is taken"
