@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""SeaBIOS boots from virtio-scsi: target 0 LUN 0, a LUN other than 0 of a target without LUN 0, a CD."""
+"""SeaBIOS boots from virtio-scsi: target 0 LUN 0, a LUN other than 0 of a target without LUN 0, a CD; and so does GRUB."""
 
 import os
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from backplane import Machine, check, need_file, need_kvm, run_tests  # noqa: E402
+from backplane import Machine, SOURCE, check, need_file, need_kvm, run_tests  # noqa: E402
 from bootsector import boot_cd, boot_image  # noqa: E402
 
 
@@ -70,13 +71,24 @@ def test_seabios_boots_from_a_cd(directory):
         check(machine.wait_end(20) == 0, "power-off must end it with status 0:\n" + machine.tail())
 
 
+def test_grub_boots_from_a_disk(directory):
+    image = os.path.join(directory, "grub.img")
+    subprocess.run([os.path.join(SOURCE, "tools", "make-grub-disk"), image], check=True, stdout=subprocess.DEVNULL)
+    with Machine(one_unit("scsi-disk", image), directory=directory) as machine:
+        print(f"# GRUB's menu after {machine.wait_for('Backplane: power off', 400):.1f} s")
+        machine.send(b"\r")
+        check(machine.wait_end(60) == 0, "GRUB's halt must end it with status 0")
+
+
 if __name__ == "__main__":
     need_kvm()
     need_file("/usr/share/seabios/bios-256k.bin", "seabios")
+    need_file("/usr/lib/grub/i386-pc/boot.img", "grub-pc-bin")
     run_tests([
         test_seabios_boots_from_target_0_lun_0,
         test_seabios_boots_by_the_modern_interface,
         test_seabios_boots_from_target_3_lun_5_without_a_lun_0,
         test_seabios_boots_the_one_of_many_that_the_order_names,
         test_seabios_boots_from_a_cd,
+        test_grub_boots_from_a_disk,
     ])
