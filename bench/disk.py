@@ -3,8 +3,8 @@
 """Disks of the benchmark guest (bench/guest) on Backplane and on QEMU, in turn.
 
 The guest is the same file on both, the image is the same file opened with O_DIRECT (or, with --null,
-none at all). Each case is a fresh machine, Backplane's and QEMU's alternately; figures are medians, and
-medians of the ratios of neighbours: operations per second, and the CPU time that the host's threads
+none at all). Each case is a fresh machine (virtio-scsi's share one), Backplane's and QEMU's alternately;
+figures are medians, and medians of the ratios of neighbours: operations per second, and the CPU time that the host's threads
 other than the vCPU spend on one operation. The guest polls, or with an -irq driver sleeps until it is
 interrupted. fio (io_uring, one job, the same file and depth) is the host's own figure.
 
@@ -25,7 +25,8 @@ BUILD = os.environ.get("BACKPLANE_BUILD", "build")
 PROGRAM = os.path.join(BUILD, "core", "backplane")
 GUEST = os.path.join(BUILD, "bench", "guest", "bench_guest.elf")
 IMAGE_BYTES = 1 << 30
-PROBE_SECONDS = 0.05  # a first guess at how fast a case is
+PROBE_SECONDS = 0.05  # long enough to tell how fast a case is
+PROBES_MAX = 4
 
 ALL = [(operation, walk, size) for size in (4096, 131072) for walk in ("rand", "seq")
        for operation in ("read", "write")]
@@ -48,7 +49,7 @@ CASES = {
     "virtio-scsi-irq": cases_of("virtio-scsi-irq", SOME[:1], (1, 32)),
 }
 DESCRIPTION = """
-machine = {{ memory = "128M"; boot = {{ kernel = "{guest}"; cmdline = "{case}"; }}; }};
+machine = {{ memory = "128M"; boot = {{ kernel = "{guest}"; cmdline = "{cases}"; }}; }};
 backends = {{ out = {{ plugin = "char-stdio"; }}; disk = {{ {backend} }}; {more} }};
 devices = {{ log = {{ plugin = "debugcon"; backend = "out"; }}; {device} }};
 """
@@ -80,26 +81,25 @@ def case_name(case):
     return f"{case[0]} {case[1]} {case[2]} {case[4] // 1024}K, depth {case[3]}"
 
 
-def backplane_command(case, count, image, directory):
+def backplane_command(device, cases, image, directory):
     config = os.path.join(directory, "machine.cfg")
     backend = (f'plugin = "block-file"; path = "{image}"; cache = "none";' if image else
                f'plugin = "block-null"; size = "{IMAGE_BYTES >> 20}M";')
     with open(config, "w", encoding="utf-8") as file:
-        file.write(DESCRIPTION.format(guest=os.path.abspath(GUEST), case=case_text(case, count),
-                                      backend=backend, device=DEVICES[device_of(case)],
-                                      more=MORE_BACKENDS.get(device_of(case), "")))
+        file.write(DESCRIPTION.format(guest=os.path.abspath(GUEST), cases=cases, backend=backend,
+                                      device=DEVICES[device], more=MORE_BACKENDS.get(device, "")))
     return [PROGRAM, "run", config]
 
 
-def qemu_command(case, count, image, _):
+def qemu_command(device, cases, image, _):
     blockdev = (f"driver=raw,node-name=disk,file.driver=file,file.filename={image},"
                 "cache.direct=on,file.aio=io_uring,file.cache.direct=on" if image else
                 f"driver=null-aio,node-name=disk,size={IMAGE_BYTES},read-zeroes=on")
     return ["qemu-system-x86_64", "-M", "pc", "-accel", "kvm", "-cpu", "qemu64,-sse3", "-m", "128",
             "-name", "bench,debug-threads=on", "-nodefaults", "-no-user-config", "-display", "none",
-            "-kernel", GUEST, "-append", case_text(case, count), "-chardev", "stdio,id=out",
+            "-kernel", GUEST, "-append", cases, "-boot", "strict=on", "-chardev", "stdio,id=out",
             "-device", "isa-debugcon,iobase=0x402,chardev=out", "-blockdev", blockdev,
-            *QEMU_DEVICES[device_of(case)]]
+            *QEMU_DEVICES[device]]
 
 
 def machines():
@@ -150,26 +150,44 @@ def run_machine(command, limit=120):
             process.kill()
 
 
-def count_for(command_of, case, image, directory, seconds):
-    """How many operations of the case take about so many seconds on this machine."""
-    count = max(32, 4 * case[3])
-    elapsed = 0
-    while elapsed < PROBE_SECONDS and count < 1 << 24:
-        count *= 4
-        elapsed = run_machine(command_of(case, count, image, directory))[0][0]
-    return max(case[3], int(count * seconds / elapsed))
+def run_cases(command_of, cases, counts, image, directory):
+    """[(seconds, CPU seconds)] of cases of one device, in one machine."""
+    text = " ".join(map(case_text, cases, counts))
+    return run_machine(command_of(device_of(cases[0]), text, image, directory))
 
 
-def measure(case, image, runs, seconds, directory):
-    """{machine: [(operations per second, CPU us per operation)]}, run by run."""
-    results = {}
-    counts = {name: count_for(command_of, case, image, directory, seconds)
+def counts_for(command_of, cases, image, directory, seconds):
+    """How many operations of each case take about so many seconds on this machine."""
+    counts = [max(32, 4 * case[3]) for case in cases]
+    for _ in range(PROBES_MAX):
+        times = [elapsed for elapsed, _ in run_cases(command_of, cases, counts, image, directory)]
+        done = min(times) >= PROBE_SECONDS
+        aim = seconds if done else min(seconds, 2 * PROBE_SECONDS)
+        counts = [max(case[3], min(int(count * aim / elapsed), 64 * count))
+                  for case, count, elapsed in zip(cases, counts, times)]
+        if done:
+            break
+    return counts
+
+
+def measure(cases, image, runs, seconds, directory):
+    """For each case of one device {machine: [(operations per second, CPU us per operation)]}, run by run."""
+    results = [{} for _ in cases]
+    counts = {name: counts_for(command_of, cases, image, directory, seconds)
               for name, command_of in machines().items()}
     for _ in range(runs):
         for name, command_of in machines().items():
-            elapsed, used = run_machine(command_of(case, counts[name], image, directory))[0]
-            results.setdefault(name, []).append((counts[name] / elapsed, used / counts[name] * 1e6))
+            times = run_cases(command_of, cases, counts[name], image, directory)
+            for result, count, (elapsed, used) in zip(results, counts[name], times):
+                result.setdefault(name, []).append((count / elapsed, used / count * 1e6))
     return results
+
+
+def groups(cases):
+    """What runs in one machine: a case, but of virtio-scsi all, as QEMU's firmware looks for units for
+    seconds."""
+    together = [case for case in cases if device_of(case) == "virtio-scsi"]
+    return [[case] for case in cases if case not in together] + ([together] if together else [])
 
 
 def fio_rate(case, image, seconds):
@@ -227,12 +245,13 @@ def table_line(row):
 def measure_all(cases, arguments, image, directory):
     """The rows, each printed when it is there unless as JSON."""
     rows = []
-    for case in cases:
-        results = measure(case, image, arguments.runs, arguments.seconds, directory)
-        fio = fio_rate(case, image, 2 * arguments.seconds) if arguments.fio else None
-        rows.append(summary(case, results, fio))
-        if not arguments.json:
-            print(table_line(rows[-1]), flush=True)
+    for group in groups(cases):
+        results = measure(group, image, arguments.runs, arguments.seconds, directory)
+        for case, result in zip(group, results):
+            fio = fio_rate(case, image, 2 * arguments.seconds) if arguments.fio else None
+            rows.append(summary(case, result, fio))
+            if not arguments.json:
+                print(table_line(rows[-1]), flush=True)
     return rows
 
 
