@@ -23,7 +23,8 @@ struct net_saved {
     uint8_t key[BP_NET_HASH_KEY_MAX];
     uint32_t spread, unclassified, table_mask;
     uint16_t table[NET_RSS_TABLE];
-    uint32_t packets[2 * NET_MAX_PAIRS], usecs[2 * NET_MAX_PAIRS]; /* by queue */
+    uint32_t packets[2 * NET_MAX_PAIRS],
+        usecs[2 * NET_MAX_PAIRS]; /* receive queues, then transmit */
     uint32_t skip[NET_MAX_PAIRS], skip_identification[NET_MAX_PAIRS];
 };
 
@@ -88,10 +89,10 @@ collect(const struct net *net, struct net_saved *saved)
     collect_rules(&net->rules, saved);
     for (i = 0; i < net->pairs; i++) {
         const struct net_pair *pair = &net->pair[i];
-        saved->packets[i * 2] = atomic_load(&pair->rx_coalesce.max_packets);
-        saved->usecs[i * 2] = atomic_load(&pair->rx_coalesce.max_usecs);
-        saved->packets[i * 2 + 1] = atomic_load(&pair->tx_coalesce.max_packets);
-        saved->usecs[i * 2 + 1] = atomic_load(&pair->tx_coalesce.max_usecs);
+        saved->packets[i] = atomic_load(&pair->rx_coalesce.max_packets);
+        saved->usecs[i] = atomic_load(&pair->rx_coalesce.max_usecs);
+        saved->packets[NET_MAX_PAIRS + i] = atomic_load(&pair->tx_coalesce.max_packets);
+        saved->usecs[NET_MAX_PAIRS + i] = atomic_load(&pair->tx_coalesce.max_usecs);
         saved->skip[i] = pair->soft->skip;
         saved->skip_identification[i] = pair->soft->skip_identification;
     }
@@ -224,11 +225,11 @@ apply(struct net *net, const struct net_saved *saved)
     atomic_store(&net->offloads, saved->offloads & bp_virtio_features(net->virtio));
     for (i = 0; i < net->pairs; i++) {
         struct net_pair *pair = &net->pair[i];
-        atomic_store(&pair->rx_coalesce.max_packets, saved->packets[i * 2]);
-        atomic_store(&pair->rx_coalesce.max_usecs, bp_min_u32(saved->usecs[i * 2], NET_MAX_USECS));
-        atomic_store(&pair->tx_coalesce.max_packets, saved->packets[i * 2 + 1]);
+        atomic_store(&pair->rx_coalesce.max_packets, saved->packets[i]);
+        atomic_store(&pair->rx_coalesce.max_usecs, bp_min_u32(saved->usecs[i], NET_MAX_USECS));
+        atomic_store(&pair->tx_coalesce.max_packets, saved->packets[NET_MAX_PAIRS + i]);
         atomic_store(&pair->tx_coalesce.max_usecs,
-                     bp_min_u32(saved->usecs[i * 2 + 1], NET_MAX_USECS));
+                     bp_min_u32(saved->usecs[NET_MAX_PAIRS + i], NET_MAX_USECS));
         pair->soft->skip = saved->skip[i];
         pair->soft->skip_identification = saved->skip_identification[i];
     }
