@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define INPUT      (1u << 20)
-#define OUTPUT     (256u * 1024u)
+#define INPUT      ((size_t)1048576)
+#define OUTPUT     ((size_t)262144)
 #define MOST_TRIPS 1000000u
 
 struct order {
@@ -37,34 +37,43 @@ die(const char *text)
     exit(1);
 }
 
+/* A frame that is there in full, or NULL. */
+static const uint8_t *
+take_frame(struct peer *peer, uint32_t *length)
+{
+    size_t there = peer->tail - peer->head;
+    const uint8_t *at = peer->input + peer->head;
+
+    if (there < 4) {
+        return NULL;
+    }
+    memcpy(length, at, 4);
+    *length = ntohl(*length);
+    if (there - 4 < *length) {
+        return NULL;
+    }
+    peer->head += 4 + (size_t)*length;
+    return at + 4;
+}
+
 /* The next frame; it stays valid until the next call. */
 static const uint8_t *
 next_frame(struct peer *peer, uint32_t *length)
 {
-    for (;;) {
-        size_t there = peer->tail - peer->head;
-        if (there >= 4) {
-            uint32_t n;
-            memcpy(&n, peer->input + peer->head, 4);
-            n = ntohl(n);
-            if (there >= 4 + (size_t)n) {
-                const uint8_t *frame = peer->input + peer->head + 4;
-                peer->head += 4 + (size_t)n;
-                *length = n;
-                return frame;
-            }
-        }
-        if (peer->head > 0) {
-            memmove(peer->input, peer->input + peer->head, there);
-            peer->head = 0;
-            peer->tail = there;
-        }
-        ssize_t n = recv(peer->fd, peer->input + peer->tail, INPUT - peer->tail, 0);
+    const uint8_t *frame;
+    ssize_t n;
+
+    while ((frame = take_frame(peer, length)) == NULL) {
+        memmove(peer->input, peer->input + peer->head, peer->tail - peer->head);
+        peer->tail -= peer->head;
+        peer->head = 0;
+        n = recv(peer->fd, peer->input + peer->tail, INPUT - peer->tail, 0);
         if (n <= 0) {
             exit(0); /* the machine is gone */
         }
         peer->tail += (size_t)n;
     }
+    return frame;
 }
 
 static void
@@ -84,7 +93,7 @@ static uint32_t
 fill(struct peer *peer, uint32_t size)
 {
     static const uint8_t ethernet[14] = {2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x88, 0xb5};
-    uint32_t count = OUTPUT / (size + 4), length = htonl(size), i;
+    uint32_t count = (uint32_t)(OUTPUT / (size + 4)), length = htonl(size), i;
 
     memset(peer->output, 0, OUTPUT);
     for (i = 0; i < count; i++) {
@@ -132,28 +141,44 @@ measure(struct peer *peer, const struct order *order)
 }
 
 static void
-obey(struct peer *peer, const struct order *order)
+take_all(struct peer *peer, const struct order *order)
 {
     uint64_t left = order->count;
-    uint32_t length, batch = fill(peer, order->size);
+    uint32_t length;
 
+    while (left-- > 0) {
+        (void)next_frame(peer, &length);
+        if (length != order->size) {
+            fprintf(stderr, "net_peer: a frame of %u bytes\n", length);
+            exit(1);
+        }
+    }
+    (void)fill(peer, order->size);
+    put(peer, order->size + 4);
+}
+
+static void
+give_all(struct peer *peer, const struct order *order)
+{
+    uint64_t left = order->count;
+    uint32_t batch = fill(peer, order->size), n;
+
+    while (left > 0) {
+        n = left < batch ? (uint32_t)left : batch;
+        put(peer, (size_t)n * (order->size + 4));
+        left -= n;
+    }
+}
+
+static void
+obey(struct peer *peer, const struct order *order)
+{
     switch (order->mode) {
     case 's':
-        while (left-- > 0) {
-            (void)next_frame(peer, &length);
-            if (length != order->size) {
-                fprintf(stderr, "net_peer: a frame of %u bytes\n", length);
-                exit(1);
-            }
-        }
-        put(peer, order->size + 4);
+        take_all(peer, order);
         break;
     case 'g':
-        while (left > 0) {
-            uint32_t n = left < batch ? (uint32_t)left : batch;
-            put(peer, (size_t)n * (order->size + 4));
-            left -= n;
-        }
+        give_all(peer, order);
         break;
     case 'p':
         measure(peer, order);
