@@ -18,7 +18,7 @@ static const char help_text[] =
     "check  reads a built plugin as data and reports what is wrong or odd: its image, imports\n"
     "       and exports, descriptor, options and their defaults.\n\n"
     "Options:\n"
-    "  --kind=KIND      pci-device, isa-device, virtio-device, block-backend, char-backend\n"
+    "  --kind=KIND      what to make, such as pci-device; a wrong one lists them all\n"
     "  --directory=DIR  where to make the folder NAME\n"
     "  -h, --help       show this help\n\n"
     "Exit status: 0 done or nothing wrong, 1 the plugin is refused, 2 a mistake in the command\n"

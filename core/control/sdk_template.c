@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copying a template: in each file the words between at signs are replaced.
  *   @NAME@ my-device   @IDENT@ my_device   @UPPER@ MY_DEVICE
- *   @TAG@ "MYDE"   @TAGVALUE@ 0x4544594d   @LIBRARY@ sdk_lib_dep: what it is built with */
+ *   @TAG@ "MYDE"   @TAGVALUE@ 0x4544594d */
 #include "control/sdk_template.h"
 
 #include "base/error.h"
@@ -18,42 +18,14 @@
 #define NAME_MAX_LENGTH 31
 #define TAG_LENGTH      4
 
-static const char *const kinds[] = {"pci-device",    "isa-device",   "virtio-device",
-                                    "block-backend", "char-backend", NULL};
+#define SOURCE_SUFFIX ".c.in"
+#define TEST_SUFFIX   ".test.c.in"
 
 /* One file of the result. */
 typedef struct {
     char *template_name;
     char *target;
 } Piece;
-
-static bool
-check_name(const char *name, const char *kind, GError **error)
-{
-    bool good = g_ascii_islower(name[0]) && strlen(name) <= NAME_MAX_LENGTH;
-
-    for (const char *c = name; *c != '\0' && good; c++) {
-        good = g_ascii_islower(*c) || g_ascii_isdigit(*c) || *c == '-';
-    }
-    if (!good) {
-        g_set_error(
-            error, BACKPLANE_ERROR, ERROR_CONFIG,
-            "sdk new: \"%s\" cannot be a plugin's name: lower-case letters, digits and '-', a "
-            "letter first, at most %d characters",
-            name, NAME_MAX_LENGTH);
-        return false;
-    }
-    if (!g_strv_contains(kinds, kind)) {
-        const char *nearest = nearest_name(kind, kinds);
-        g_set_error(error, BACKPLANE_ERROR, ERROR_CONFIG,
-                    "sdk new: there is no kind \"%s\"%s%s%s; there are pci-device, isa-device, "
-                    "virtio-device, block-backend and char-backend",
-                    kind, nearest != NULL ? " (did you mean \"" : "",
-                    nearest != NULL ? nearest : "", nearest != NULL ? "\"?)" : "");
-        return false;
-    }
-    return true;
-}
 
 /* The build tree's copy if the program runs from there, else the installed one. */
 static char *
@@ -69,10 +41,79 @@ template_directory(void)
     return g_build_filename(BACKPLANE_DATA_DIR, "template", NULL);
 }
 
-static char *
-fill_in(const char *text, const char *name, const char *kind)
+static bool
+check_name(const char *name, GError **error)
 {
-    const char *library = g_str_has_prefix(kind, "virtio-") ? "sdk_virtio_dep" : "sdk_lib_dep";
+    bool good = g_ascii_islower(name[0]) && strlen(name) <= NAME_MAX_LENGTH;
+
+    for (const char *c = name; *c != '\0' && good; c++) {
+        good = g_ascii_islower(*c) || g_ascii_isdigit(*c) || *c == '-';
+    }
+    if (!good) {
+        g_set_error(
+            error, BACKPLANE_ERROR, ERROR_CONFIG,
+            "sdk new: \"%s\" cannot be a plugin's name: lower-case letters, digits and '-', a "
+            "letter first, at most %d characters",
+            name, NAME_MAX_LENGTH);
+        return false;
+    }
+    return true;
+}
+
+static int
+compare_kinds(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Each kind is a source among the templates. NULL: they cannot be read. */
+static char **
+list_kinds(const char *templates, GError **error)
+{
+    g_autoptr(GPtrArray) kinds = g_ptr_array_new();
+    g_autoptr(GError) cause = NULL;
+    g_autoptr(GDir) dir = g_dir_open(templates, 0, &cause);
+    const char *file;
+
+    if (dir == NULL) {
+        g_set_error(error, BACKPLANE_ERROR, ERROR_HOST,
+                    "sdk new: cannot read the templates: %s; is the SDK installed?",
+                    cause->message);
+        return NULL;
+    }
+    while ((file = g_dir_read_name(dir)) != NULL) {
+        if (g_str_has_suffix(file, SOURCE_SUFFIX) && !g_str_has_suffix(file, TEST_SUFFIX)) {
+            g_ptr_array_add(kinds, g_strndup(file, strlen(file) - strlen(SOURCE_SUFFIX)));
+        }
+    }
+    g_ptr_array_sort(kinds, compare_kinds);
+    g_ptr_array_add(kinds, NULL);
+    return (char **)g_ptr_array_free(g_steal_pointer(&kinds), FALSE);
+}
+
+static bool
+check_kind(const char *templates, const char *kind, GError **error)
+{
+    g_auto(GStrv) kinds = list_kinds(templates, error);
+
+    if (kinds == NULL) {
+        return false;
+    }
+    if (!g_strv_contains((const char *const *)kinds, kind)) {
+        const char *nearest = nearest_name(kind, (const char *const *)kinds);
+        g_autofree char *all = g_strjoinv(", ", kinds);
+        g_set_error(error, BACKPLANE_ERROR, ERROR_CONFIG,
+                    "sdk new: there is no kind \"%s\"%s%s%s; there are: %s", kind,
+                    nearest != NULL ? " (did you mean \"" : "", nearest != NULL ? nearest : "",
+                    nearest != NULL ? "\"?)" : "", all);
+        return false;
+    }
+    return true;
+}
+
+static char *
+fill_in(const char *text, const char *name)
+{
     g_autofree char *ident = g_strdelimit(g_strdup(name), "-", '_');
     g_autofree char *upper = g_ascii_strup(ident, -1);
     g_autoptr(GString) result = g_string_new(text);
@@ -87,7 +128,6 @@ fill_in(const char *text, const char *name, const char *kind)
     g_string_replace(result, "@NAME@", name, 0);
     g_string_replace(result, "@IDENT@", ident, 0);
     g_string_replace(result, "@UPPER@", upper, 0);
-    g_string_replace(result, "@LIBRARY@", library, 0);
     g_string_replace(result, "@TAG@", tag, 0);
     g_string_replace(result, "@TAGVALUE@", number, 0);
     return g_string_free(g_steal_pointer(&result), FALSE);
@@ -95,7 +135,7 @@ fill_in(const char *text, const char *name, const char *kind)
 
 static bool
 write_piece(const char *templates, const char *folder, const Piece *piece, const char *name,
-            const char *kind, GError **error)
+            GError **error)
 {
     g_autofree char *source = g_build_filename(templates, piece->template_name, NULL);
     g_autofree char *target = g_build_filename(folder, piece->target, NULL);
@@ -107,7 +147,7 @@ write_piece(const char *templates, const char *folder, const Piece *piece, const
                     "sdk new: cannot read the template: %s; is the SDK installed?", cause->message);
         return false;
     }
-    g_autofree char *filled = fill_in(text, name, kind);
+    g_autofree char *filled = fill_in(text, name);
     if (!g_file_set_contents(target, filled, -1, &cause)) {
         g_set_error(error, BACKPLANE_ERROR, ERROR_HOST, "sdk new: %s", cause->message);
         return false;
@@ -153,18 +193,16 @@ remove_pieces(const char *folder, const GArray *pieces)
 }
 
 static bool
-write_folder(const char *folder, const GArray *pieces, const char *name, const char *kind,
+write_folder(const char *templates, const char *folder, const GArray *pieces, const char *name,
              GError **error)
 {
-    g_autofree char *templates = template_directory();
-
     if (g_mkdir(folder, 0777) != 0) {
         g_set_error(error, BACKPLANE_ERROR, ERROR_HOST, "sdk new: cannot make the folder '%s': %s",
                     folder, g_strerror(errno));
         return false;
     }
     for (guint i = 0; i < pieces->len; i++) {
-        if (!write_piece(templates, folder, &g_array_index(pieces, Piece, i), name, kind, error)) {
+        if (!write_piece(templates, folder, &g_array_index(pieces, Piece, i), name, error)) {
             remove_pieces(folder, pieces);
             return false;
         }
@@ -216,11 +254,12 @@ sdk_template_new(const char *name, const char *kind, const char *directory, GErr
     const char *parent = in_tree ? "plugins" : directory != NULL ? directory : ".";
     g_autofree char *folder = g_build_filename(parent, name, NULL);
 
-    if (!check_name(name, kind, error)) {
+    g_autofree char *templates = template_directory();
+    if (!check_name(name, error) || !check_kind(templates, kind, error)) {
         return false;
     }
     g_autoptr(GArray) pieces = list_pieces(name, kind, in_tree);
-    if (!write_folder(folder, pieces, name, kind, error)) {
+    if (!write_folder(templates, folder, pieces, name, error)) {
         return false;
     }
     if (in_tree && !add_to_list("plugins/meson.build", name, error)) {

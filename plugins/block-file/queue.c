@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define BATCH 64u /* completions in one call of the client */
@@ -372,16 +373,23 @@ static int32_t
 make_records(struct queue *queue, uint32_t depth)
 {
     uint32_t i, size = 1;
+    void *pages;
 
     while (size < depth) {
         size *= 2;
     }
-    queue->requests = calloc(depth, sizeof(*queue->requests));
+    /* calloc() would touch what a queue that is never that deep does not need. */
+    pages = mmap(NULL, depth * sizeof(*queue->requests), PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     queue->free_ring = calloc(size, sizeof(*queue->free_ring));
-    if (queue->requests == NULL || queue->free_ring == NULL) {
+    if (pages == MAP_FAILED) {
         return -ENOMEM;
     }
+    queue->requests = pages;
     queue->depth = depth;
+    if (queue->free_ring == NULL) {
+        return -ENOMEM;
+    }
     queue->free_mask = size - 1;
     for (i = 0; i < depth; i++) {
         queue->free_ring[i] = (uint16_t)i;
@@ -483,6 +491,8 @@ queue_free(struct queue *queue)
     pthread_cond_destroy(&queue->drained);
     pthread_mutex_destroy(&queue->drain_lock);
     free(queue->free_ring);
-    free(queue->requests);
+    if (queue->requests != NULL) {
+        (void)munmap(queue->requests, queue->depth * sizeof(*queue->requests));
+    }
     free(queue);
 }

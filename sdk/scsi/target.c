@@ -169,7 +169,7 @@ free_slot(struct bp_scsi_target_queue *queue)
         queue->free = slot->next;
     } else if (queue->slots_used < queue->slot_count) {
         slot = &queue->slots[queue->slots_used++];
-        slot->queue = queue;
+        *slot = (struct bp_scsi_target_slot){.queue = queue};
     }
     return slot;
 }

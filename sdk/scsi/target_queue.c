@@ -87,7 +87,7 @@ make_queue(struct bp_scsi_target *target, const struct bp_scsi_queue_args *args)
     }
     /* those of a batch that is being delivered are not free yet */
     queue->slot_count = args->depth + TARGET_BATCH;
-    queue->slots = calloc(queue->slot_count, sizeof(*queue->slots));
+    queue->slots = malloc(queue->slot_count * sizeof(*queue->slots)); /* zeroed by free_slot() */
     if (queue->slots == NULL) {
         free(queue);
         return NULL;
