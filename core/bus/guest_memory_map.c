@@ -137,25 +137,35 @@ guest_memory_map_ram(GuestMemory *memory, const GuestMemoryArgs *args, GError **
 
 /* ---- zeroing ---- */
 
+/* The pages of one batch of /proc/self/pagemap; those it does not tell of are taken for written.
+ * Returns where the next batch begins. */
+static uint8_t *
+zero_pages(uint8_t *hva, const uint8_t *end, const uint64_t *entries, uint64_t known)
+{
+    for (uint64_t i = 0; i < PAGEMAP_BATCH && hva < end; i++) {
+        uint64_t left = GUEST_PAGE_BYTES - (uintptr_t)hva % GUEST_PAGE_BYTES;
+        uint64_t piece = MIN(left, (uint64_t)(end - hva));
+        if (i >= known || (entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) != 0) {
+            memset(hva, 0, piece);
+        }
+        hva += piece;
+    }
+    return hva;
+}
+
 /* A page that was never written is zero already. Without /proc all are taken for written. */
 static void
 zero_private(uint8_t *hva, uint64_t length)
 {
     autofd int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    const uint8_t *end = hva + length;
     uint64_t entries[PAGEMAP_BATCH];
 
-    for (uint8_t *end = hva + length; hva < end;) {
+    while (hva < end) {
         uint64_t page = (uintptr_t)hva / GUEST_PAGE_BYTES;
         ssize_t got = pread(fd, entries, sizeof entries, (off_t)(page * sizeof entries[0]));
-        uint64_t known = got > 0 ? (uint64_t)got / sizeof entries[0] : 0;
-        for (uint64_t i = 0; i < PAGEMAP_BATCH && hva < end; i++) {
-            uint64_t left = GUEST_PAGE_BYTES - (uintptr_t)hva % GUEST_PAGE_BYTES;
-            uint64_t piece = MIN(left, (uint64_t)(end - hva));
-            if (i >= known || (entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) != 0) {
-                memset(hva, 0, piece);
-            }
-            hva += piece;
-        }
+
+        hva = zero_pages(hva, end, entries, got > 0 ? (uint64_t)got / sizeof entries[0] : 0);
     }
 }
 

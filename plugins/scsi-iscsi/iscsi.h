@@ -17,12 +17,13 @@
 #include <iscsi/scsi-lowlevel.h>
 #include <pthread.h>
 
-#define ISCSI_NAME_BYTES   224u /* RFC 7143 4.2.7 */
-#define ISCSI_SECRET_BYTES 256u
-#define ISCSI_FUNCTIONS    8u  /* of a queue at a time */
-#define ISCSI_BATCH        32u /* completions in one call */
-#define ISCSI_MAX_BYTES    (4u << 20)
-#define ISCSI_RETRIES      3u
+#define ISCSI_NAME_BYTES      224u /* RFC 7143 4.2.7 */
+#define ISCSI_SECRET_BYTES    256u
+#define ISCSI_MOST_ATTENTIONS 10u
+#define ISCSI_FUNCTIONS       8u  /* of a queue at a time */
+#define ISCSI_BATCH           32u /* completions in one call */
+#define ISCSI_MAX_BYTES       (4u << 20)
+#define ISCSI_RETRIES         3u
 
 /* Of the session. */
 #define SESSION_CLOSED     0u
@@ -116,6 +117,7 @@ struct unit {
     uint64_t lost_ns;
     uint32_t ticks;
     uint32_t nexus_lost; /* the initiator shall hear it */
+    uint32_t attentions; /* of the target, since the last login */
     uint32_t active;
     uint32_t ordered;
     uint32_t serial; /* of functions */

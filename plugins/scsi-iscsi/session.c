@@ -182,8 +182,46 @@ session_check(struct unit *unit)
     arm(unit);
 }
 
+static void settle(struct unit *unit);
+
+/* The target's own unit attention for a new nexus is not passed on: see nexus_lost. */
 static void
-connected(struct iscsi_context *context, int status, void *data, void *opaque)
+settled(struct iscsi_context *context, int status, void *data, void *opaque)
+{
+    struct unit *unit = opaque;
+    struct scsi_task *task = data;
+    uint32_t attention = status == SCSI_STATUS_CHECK_CONDITION && task != NULL &&
+                         task->sense.key == SCSI_SENSE_UNIT_ATTENTION;
+
+    if (task != NULL) {
+        scsi_free_scsi_task(task);
+    }
+    if (unit->losing || context != unit->context) {
+        return;
+    }
+    if (attention && unit->attentions < ISCSI_MOST_ATTENTIONS) {
+        unit->attentions++;
+        settle(unit);
+    } else if (status == SCSI_STATUS_CANCELLED || status == SCSI_STATUS_ERROR ||
+               status == SCSI_STATUS_TIMEOUT) {
+        unit->broken = 1;
+    } else {
+        bp_info(&unit->services, "connected to %s again", unit->portal);
+        unit->state = SESSION_READY;
+        unit->nexus_lost = 1;
+    }
+}
+
+static void
+settle(struct unit *unit)
+{
+    if (iscsi_testunitready_task(unit->context, (int)unit->lun, settled, unit) == NULL) {
+        unit->broken = 1;
+    }
+}
+
+static void
+logged_in(struct iscsi_context *context, int status, void *data, void *opaque)
 {
     struct unit *unit = opaque;
 
@@ -195,20 +233,33 @@ connected(struct iscsi_context *context, int status, void *data, void *opaque)
         unit->broken = 1;
         return;
     }
-    bp_info(&unit->services, "connected to %s again", unit->portal);
-    unit->state = SESSION_READY;
-    unit->nexus_lost = 1;
+    unit->attentions = 0;
+    settle(unit);
 }
 
+static void
+reached(struct iscsi_context *context, int status, void *data, void *opaque)
+{
+    struct unit *unit = opaque;
+
+    if (unit->losing || context != unit->context) {
+        return;
+    }
+    if (status != SCSI_STATUS_GOOD || iscsi_login_async(context, logged_in, unit) != 0) {
+        bp_debug(&unit->services, "cannot connect: %s", iscsi_get_error(context));
+        unit->broken = 1;
+    }
+}
+
+/* Step by step: iscsi_full_connect_async() leaks when its context goes before the connection comes.
+ */
 static void
 connect_again(struct unit *unit)
 {
     unit->context = new_context(unit);
     unit->state = SESSION_CONNECTING;
     if (unit->context == NULL ||
-        iscsi_full_connect_async(unit->context, unit->portal, (int)unit->lun, connected, unit) !=
-            0 ||
-        watch(unit) != 0) {
+        iscsi_connect_async(unit->context, unit->portal, reached, unit) != 0 || watch(unit) != 0) {
         unit->broken = 1;
         session_check(unit);
     }

@@ -263,23 +263,20 @@ read_unit(const struct bp_scsi_unit *unit, struct bp_scsi_unit *apply, const voi
     struct bp_scsi_nexus *nexus = NULL, *next = unit->nexuses;
     struct bp_state_reader reader;
     struct bp_state_record record;
-    int32_t r;
+    int32_t r, bad = 0;
 
     bp_state_reader_init(&reader, data, length);
-    while ((r = bp_state_next(&reader, &record)) == 1) {
+    while (bad == 0 && (r = bp_state_next(&reader, &record)) == 1) {
+        if (record.tag == TAG_NEXUS && next == NULL) {
+            return -EINVAL; /* more initiators than there are */
+        }
         if (record.tag == TAG_NEXUS) {
-            if (next == NULL) {
-                return -EINVAL; /* more initiators than there are */
-            }
             nexus = next;
             next = nexus->next;
         }
-        r = read_record(apply, nexus, &record);
-        if (r != 0) {
-            return r;
-        }
+        bad = read_record(apply, nexus, &record);
     }
-    return r;
+    return bad != 0 ? bad : r;
 }
 
 int32_t

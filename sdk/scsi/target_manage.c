@@ -72,14 +72,22 @@ preempt_slot(struct bp_scsi_target_slot *slot)
     }
 }
 
+static void
+preempt_queue(struct bp_scsi_target_queue *queue)
+{
+    for (uint32_t i = 0; i < queue->slots_used; i++) {
+        if (is_running(&queue->slots[i]) && !queue->slots[i].preempted) {
+            preempt_slot(&queue->slots[i]);
+        }
+    }
+}
+
 void
 target_preempt(struct bp_scsi_target *target, struct bp_scsi_nexus *nexus)
 {
     for (struct bp_scsi_target_queue *queue = target->queues; queue != NULL; queue = queue->next) {
-        for (uint32_t i = 0; i < queue->slots_used && &queue->nexus->nexus == nexus; i++) {
-            if (is_running(&queue->slots[i]) && !queue->slots[i].preempted) {
-                preempt_slot(&queue->slots[i]);
-            }
+        if (&queue->nexus->nexus == nexus) {
+            preempt_queue(queue);
         }
     }
 }

@@ -56,6 +56,16 @@ def check_rules(root):
     return [] if result.returncode == 0 else [result.stderr]
 
 
+def check_build(root):
+    """The build runs the checker on a list, which no header may be missing from."""
+    with open(os.path.join(root, "sdk/meson.build"), encoding="utf-8") as file:
+        text = file.read()
+    folder = os.path.join(root, "sdk")
+    names = [os.path.relpath(path, folder) for path in
+             glob.glob(os.path.join(folder, "include/backplane/**/*.h"), recursive=True)]
+    return ["sdk/meson.build does not list " + name for name in names if "'%s'" % name not in text]
+
+
 def load_checker(root):
     loader = importlib.machinery.SourceFileLoader("check_headers",
                                                   os.path.join(root, "tools/check-headers"))
@@ -91,6 +101,7 @@ def main():
     compilers = [name for name in ("gcc", "clang") if shutil.which(name)]
     steps = [("each header alone is C11, C17 and C++17", lambda: check_alone(root, compilers)),
              ("every function has a comment and one thread tag", lambda: check_rules(root)),
+             ("the build checks every header", lambda: check_build(root)),
              ("a missing tag does not go unnoticed", lambda: check_checker(root))]
     failed = 0
     print("1..%d" % len(steps))
