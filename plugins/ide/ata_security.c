@@ -45,7 +45,7 @@ ata_security_word(const struct ata_disk *disk)
                       (s->attempts == 0) << 4 | s->maximum << 8);
 }
 
-/* What a command may not be used for now (table 8). */
+/* Whether the security state forbids a command (table 8). */
 static uint32_t
 refused(const struct ata_security *s, uint8_t opcode)
 {

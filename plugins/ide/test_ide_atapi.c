@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CD/DVD drives on the ATA side: signatures, IDENTIFY PACKET DEVICE, packets by PIO and DMA,
  * resets. */
-#include "ide_test_cd.h"
+#include "ide_cd_test.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CD/DVD drives as such: errors, media, saved states, options. */
-#include "ide_test_cd.h"
+#include "ide_cd_test.h"
 
 #include <stdio.h>
 #include <stdlib.h>

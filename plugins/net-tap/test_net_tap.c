@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plugins/net-tap on the fake core: frames and offloads, against packet sockets, UDP and TCP of the
  * kernel. */
-#include "tap_bench.h"
+#include "tap_test.h"
 
 #include <arpa/inet.h>
 #include <linux/if_ether.h>

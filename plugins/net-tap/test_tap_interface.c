@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plugins/net-tap on the fake core: the interface, its queues, what is done to it and what is
  * refused. */
-#include "tap_bench.h"
+#include "tap_test.h"
 
 #include <fcntl.h>
 #include <linux/if_ether.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plugins/net-user on the fake core: frames of a guest, made by hand. */
-#include "user_bench.h"
+#include "user_test.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What net-user does between the guest and the host: names, forwards, guest forwards, restriction,
  * IPv6; in a namespace where that is allowed, with a name server of the test's own. */
-#include "user_bench.h"
+#include "user_test.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>

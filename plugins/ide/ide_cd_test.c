@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See ide_test_cd.h. */
-#include "ide_test_cd.h"
+/* See ide_cd_test.h. */
+#include "ide_cd_test.h"
 
 struct rig
 cd_rig(const char *drives)

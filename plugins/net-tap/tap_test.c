@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A guest's card on a TAP interface, and the kernel on its other side: see tap_bench.h. */
-#include "tap_bench.h"
+/* A guest's card on a TAP interface, and the kernel on its other side: see tap_test.h. */
+#include "tap_test.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A guest whose frames are made by hand: see user_bench.h. */
-#include "user_bench.h"
+/* A guest whose frames are made by hand: see user_test.h. */
+#include "user_test.h"
 
 #include <string.h>
 
