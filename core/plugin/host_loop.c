@@ -86,6 +86,18 @@ host_fd_free(void *value)
     g_free(entry);
 }
 
+/* Paused until the entry knows its source: the callback may come before this returns, on the loop's
+ * thread, and ask for other events. */
+static void
+watch(Instance *instance, Loop *loop, HostFd *entry, int fd, uint32_t events, LoopFdFunc *func)
+{
+    entry->source = loop_fd_add(loop, fd, 0, instance->loop_lock, func, entry);
+    if (entry->poll != NULL && instance->loop_lock == NULL) {
+        loop_fd_set_poll(entry->source, fd_poll);
+    }
+    loop_fd_modify(entry->source, events);
+}
+
 static int32_t
 loop_host_fd_add(Instance *instance, const struct bp_fd_args *given)
 {
@@ -117,10 +129,7 @@ loop_host_fd_add(Instance *instance, const struct bp_fd_args *given)
         g_free(entry);
         return result;
     }
-    entry->source = loop_fd_add(loop, args.fd, args.events, instance->loop_lock, fd_ready, entry);
-    if (entry->poll != NULL && instance->loop_lock == NULL) {
-        loop_fd_set_poll(entry->source, fd_poll);
-    }
+    watch(instance, loop, entry, args.fd, args.events, fd_ready);
     return 0;
 }
 
@@ -167,8 +176,7 @@ loop_host_event(Instance *instance, uint32_t id, uint32_t loop_index,
         host_fd_free(entry);
         return result;
     }
-    entry->source =
-        loop_fd_add(loop, entry->own_fd, EPOLLIN, instance->loop_lock, event_ready, entry);
+    watch(instance, loop, entry, entry->own_fd, EPOLLIN, event_ready);
     return entry->own_fd;
 }
 

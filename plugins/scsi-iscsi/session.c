@@ -363,15 +363,17 @@ session_open(struct unit *unit)
                        unit->portal, iscsi_get_error(unit->context));
     }
     r = look(unit);
-    if (r == 0) {
-        r = watch(unit);
-        r = r == 0 ? 0 : bp_fail(services, r, NULL, "cannot watch the connection");
+    if (r != 0) {
+        return r;
     }
+    pthread_mutex_lock(&unit->lock); /* the loop may come at once */
+    r = watch(unit);
     if (r == 0) {
         unit->state = SESSION_READY;
         arm(unit);
     }
-    return r;
+    pthread_mutex_unlock(&unit->lock);
+    return r == 0 ? 0 : bp_fail(services, r, NULL, "cannot watch the connection");
 }
 
 void
