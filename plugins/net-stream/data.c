@@ -22,7 +22,7 @@ deliver_one(struct net_stream *stream)
     length = bp_net_load32(at);
     if (length == 0 || length > BP_NET_MAX_FRAME) {
         bp_warn(&stream->host, "'%s' sent a frame of %u bytes, dropping the connection",
-                stream->place.text, length);
+                stream->sock.place.text, length);
         return -EPROTO;
     }
     if (there < STREAM_LENGTH_BYTES + length ||
@@ -50,7 +50,7 @@ stream_deliver(struct net_stream *stream)
         if (more < 0) {
             return 0;
         }
-    } while (before != head && bp_net_queue_posted(&stream->queue) > 0 && stream->peer >= 0);
+    } while (before != head && bp_net_queue_posted(&stream->queue) > 0 && stream->sock.peer >= 0);
     if (stream->in_head > 0) {
         memmove(stream->input, stream->input + stream->in_head, stream->in_tail - stream->in_head);
         stream->in_tail -= stream->in_head;
@@ -62,8 +62,8 @@ stream_deliver(struct net_stream *stream)
 int
 stream_read(struct net_stream *stream)
 {
-    ssize_t n = recv(stream->peer, stream->input + stream->in_tail, STREAM_INPUT - stream->in_tail,
-                     MSG_DONTWAIT);
+    ssize_t n = recv(stream->sock.peer, stream->input + stream->in_tail,
+                     STREAM_INPUT - stream->in_tail, MSG_DONTWAIT);
 
     if (n > 0) {
         stream->in_tail += (uint32_t)n;
@@ -80,7 +80,7 @@ stream_write_rest(struct net_stream *stream)
     if (stream->out_at == stream->out_end) {
         return 1;
     }
-    n = send(stream->peer, stream->output + stream->out_at, stream->out_end - stream->out_at,
+    n = send(stream->sock.peer, stream->output + stream->out_at, stream->out_end - stream->out_at,
              MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0) {
         return errno == EAGAIN || errno == EINTR;
@@ -139,7 +139,7 @@ stream_send(struct net_stream *stream, const struct bp_net_frame *frames, uint32
         return gathered;
     }
     message.msg_iovlen = pieces;
-    n = sendmsg(stream->peer, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    n = sendmsg(stream->sock.peer, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0) {
         /* Cut off: the loop will see it; until then frames go nowhere. */
         return errno == EAGAIN || errno == EINTR ? 0 : gathered;

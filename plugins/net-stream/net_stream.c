@@ -4,17 +4,73 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #define PLUGIN_VERSION "1.0"
 
-void
-stream_tell_link(struct net_stream *stream, uint32_t up)
+/* --- the connection -------------------------------------------------------------------------- */
+
+static void
+tell_link(struct net_stream *stream, uint32_t up)
 {
     atomic_store(&stream->connected, up);
     bp_net_queue_event(&stream->queue, BP_NET_EVENT_LINK);
 }
+
+static void
+stream_connected(void *opaque)
+{
+    tell_link(opaque, 1);
+}
+
+static void
+forget(struct net_stream *stream)
+{
+    stream->in_head = stream->in_tail = 0;
+    stream->out_at = stream->out_end = 0;
+}
+
+static void
+stream_lost(void *opaque)
+{
+    struct net_stream *stream = opaque;
+
+    forget(stream);
+    tell_link(stream, 0);
+    bp_net_tx_room(&stream->queue); /* what waits can go nowhere now: it is dropped */
+}
+
+static void
+stream_ready(void *opaque, uint32_t events)
+{
+    struct net_stream *stream = opaque;
+    struct bp_net_socket *sock = &stream->sock;
+
+    if ((events & BP_FD_OUT) != 0) {
+        if (!stream_write_rest(stream)) {
+            bp_net_socket_drop(sock);
+            return;
+        }
+        if (stream->out_at == stream->out_end) {
+            bp_net_socket_watch(sock, sock->events & ~BP_FD_OUT);
+            bp_net_tx_room(&stream->queue);
+        }
+    }
+    if (sock->peer >= 0 && (events & (BP_FD_IN | BP_FD_HUP | BP_FD_ERR)) != 0) {
+        if (stream->in_tail == STREAM_INPUT) {
+            bp_net_socket_watch(sock, sock->events & ~BP_FD_IN); /* until buffers are posted */
+        } else if (!stream_read(stream)) {
+            bp_net_socket_drop(sock);
+        }
+    }
+}
+
+static const struct bp_net_socket_ops socket_ops = {
+    .connected = stream_connected,
+    .lost = stream_lost,
+    .ready = stream_ready,
+};
+
+/* --- the network ----------------------------------------------------------------------------- */
 
 static int32_t
 stream_info(void *self, struct bp_net_info *info)
@@ -43,9 +99,8 @@ stream_queue_open(void *self, const struct bp_net_queue_args *args, void **ret_q
     if (result != 0) {
         return result;
     }
-    atomic_store(&stream->loop, args->loop);
     stream->open = 1;
-    result = stream_begin(stream);
+    result = bp_net_socket_begin(&stream->sock, args->loop);
     if (result != 0) {
         stream->open = 0;
         bp_net_queue_done(&stream->queue);
@@ -60,7 +115,9 @@ close_on_loop(void *opaque)
 {
     struct net_stream *stream = opaque;
 
-    stream_end(stream);
+    bp_net_socket_end(&stream->sock);
+    forget(stream);
+    atomic_store(&stream->connected, 0);
     stream->open = 0;
 }
 
@@ -69,7 +126,8 @@ stream_queue_close(void *self, void *queue)
 {
     struct net_stream *stream = self;
 
-    if (bp_net_on_loop(&stream->host, atomic_load(&stream->loop), close_on_loop, stream) != 0) {
+    if (bp_net_on_loop(&stream->host, atomic_load(&stream->sock.loop), close_on_loop, stream) !=
+        0) {
         close_on_loop(stream);
     }
     bp_net_queue_done(&stream->queue);
@@ -88,7 +146,7 @@ stream_transmit(void *self, void *queue, const struct bp_net_frame *frames, uint
     struct net_stream *stream = self;
     uint32_t taken = 0, now = 1;
 
-    if (stream->peer < 0 || stream->connecting) {
+    if (!bp_net_socket_up(&stream->sock)) {
         taken = count; /* a cable that ends nowhere */
     }
     while (taken < count && now > 0 && stream->out_at == stream->out_end) {
@@ -97,7 +155,7 @@ stream_transmit(void *self, void *queue, const struct bp_net_frame *frames, uint
     }
     if (taken < count || stream->out_at != stream->out_end) {
         stream->queue.wants_room |= taken < count;
-        stream_watch(stream, stream->events | BP_FD_OUT);
+        bp_net_socket_watch(&stream->sock, stream->sock.events | BP_FD_OUT);
     }
     *done = taken;
     return (int32_t)taken;
@@ -109,13 +167,13 @@ deliver_later(void *opaque)
     struct net_stream *stream = opaque;
 
     stream->deliver_planned = 0;
-    if (stream->peer < 0 || stream->connecting) {
+    if (!bp_net_socket_up(&stream->sock)) {
         return;
     }
     if (!stream_deliver(stream)) {
-        stream_drop(stream);
+        bp_net_socket_drop(&stream->sock);
     } else if (stream->in_tail < STREAM_INPUT) {
-        stream_watch(stream, stream->events | BP_FD_IN);
+        bp_net_socket_watch(&stream->sock, stream->sock.events | BP_FD_IN);
     }
 }
 
@@ -127,7 +185,7 @@ stream_post(void *self, void *queue, const struct bp_net_buffer *buffers, uint32
 
     if (stream->in_tail > 0 && !stream->deliver_planned) {
         stream->deliver_planned =
-            stream->host.loop->defer(stream->host.instance, atomic_load(&stream->loop),
+            stream->host.loop->defer(stream->host.instance, atomic_load(&stream->sock.loop),
                                      deliver_later, stream) == 0;
     }
     return taken;
@@ -151,61 +209,24 @@ static const struct bp_net_ops stream_ops = {
 };
 
 static void
-close_fd(int fd)
-{
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-}
-
-static void
 stream_destroy(void *self)
 {
     struct net_stream *stream = self;
-    const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)&stream->place.address;
 
-    if (stream->listener >= 0 && un->sun_family == AF_UNIX) {
-        (void)unlink(un->sun_path);
-    }
-    close_fd(stream->listener);
-    close_fd(stream->given);
-    close_fd(stream->peer);
+    bp_net_socket_done(&stream->sock);
     free(stream->input);
     free(stream->output);
     free(stream);
 }
 
-static void
-retry_due(void *opaque)
-{
-    struct net_stream *stream = opaque;
-
-    if (stream->host.loop->defer(stream->host.instance, atomic_load(&stream->loop),
-                                 stream_connect_now, stream) != 0) {
-        bp_warn(&stream->host, "cannot connect again");
-    }
-}
-
 static int32_t
 set_up(struct net_stream *stream, const struct bp_node *options)
 {
-    const struct bp_services *host = &stream->host;
-    const struct bp_timer_args timer = {
-        .size = sizeof(timer),
-        .clock = BP_CLOCK_MONOTONIC,
-        .loop = host->loop->home(host->instance),
-        .expired = retry_due,
-        .opaque = stream,
-    };
-    int32_t result;
-
     stream->input = malloc(STREAM_INPUT);
     stream->output = malloc(STREAM_OUTPUT);
-    if (stream->input == NULL || stream->output == NULL) {
-        return -ENOMEM;
-    }
-    result = host->timer->create(host->instance, &timer);
-    return result == 0 ? stream_set_up(stream, options) : result;
+    return stream->input != NULL && stream->output != NULL
+               ? bp_net_socket_set_up(&stream->sock, options, 1)
+               : -ENOMEM;
 }
 
 static int32_t
@@ -218,7 +239,7 @@ stream_create(const struct bp_create *args, void **self)
         return -ENOMEM;
     }
     bp_services_init(&stream->host, args->host, args->instance);
-    stream->listener = stream->given = stream->peer = -1;
+    bp_net_socket_init(&stream->sock, &stream->host, &socket_ops, stream);
     result = set_up(stream, args->config);
     if (result != 0) {
         result = bp_fail(&stream->host, result, NULL, "cannot be set up: %s",

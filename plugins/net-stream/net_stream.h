@@ -5,10 +5,7 @@
 #pragma once
 
 #include <backplane/sdk/net.h>
-#include <backplane/sdk/net_address.h>
-
-#include <stdatomic.h>
-#include <sys/socket.h>
+#include <backplane/sdk/net_socket.h>
 
 #define STREAM_LENGTH_BYTES 4u
 #define STREAM_INPUT        (256u << 10)
@@ -16,39 +13,19 @@
 
 struct net_stream {
     struct bp_services host;
-    struct bp_net_address place;
-    int listener; /* -1: client, or a given descriptor */
-    int given;    /* a connected descriptor of the options; -1: none, or used up */
-    uint64_t reconnect_ns;
+    struct bp_net_socket sock;
     struct bp_net_queue queue;
     uint32_t open;
-    _Atomic(uint32_t) loop;
     _Atomic(uint32_t) connected;
 
-    int peer; /* -1: nobody */
-    uint32_t connecting;
-    uint32_t events; /* watched of the peer */
-    uint8_t *input;  /* STREAM_INPUT bytes: [in_head, in_tail) came and was not delivered */
+    uint8_t *input; /* STREAM_INPUT bytes: [in_head, in_tail) came and was not delivered */
     uint32_t in_head, in_tail;
     uint8_t *output; /* the rest of a frame that was sent in part */
     uint32_t out_at, out_end;
     uint32_t deliver_planned;
 };
 
-/* address.c: in create(). */
-int32_t stream_set_up(struct net_stream *stream, const struct bp_node *options);
-
-/* net_stream.c, for peer.c */
-void stream_tell_link(struct net_stream *stream, uint32_t up);
-
-/* peer.c: the connection. */
-int32_t stream_begin(struct net_stream *stream);
-void stream_end(struct net_stream *stream);
-void stream_watch(struct net_stream *stream, uint32_t events);
-void stream_drop(struct net_stream *stream);
-void stream_connect_now(void *opaque);
-
-/* data.c: frames. Both return 0 when the connection is over. */
+/* data.c: frames. Those that return int return 0 when the connection is over. */
 int stream_read(struct net_stream *stream);
 int stream_deliver(struct net_stream *stream);
 int stream_write_rest(struct net_stream *stream);
