@@ -2,20 +2,10 @@
 /* Frames between the kernel and the consumer's buffers. */
 #include "net_tap.h"
 
-#include <linux/virtio_net.h>
 #include <string.h>
 #include <sys/uio.h>
 
 #define FRAMES_A_TURN 256u /* then others on the loop have theirs */
-
-_Static_assert(VIRTIO_NET_HDR_F_NEEDS_CSUM == BP_NET_NEEDS_CSUM &&
-                   VIRTIO_NET_HDR_F_DATA_VALID == BP_NET_DATA_VALID &&
-                   VIRTIO_NET_HDR_GSO_TCPV4 == BP_NET_GSO_TCP4 &&
-                   VIRTIO_NET_HDR_GSO_UDP == BP_NET_GSO_UDP &&
-                   VIRTIO_NET_HDR_GSO_TCPV6 == BP_NET_GSO_TCP6 &&
-                   VIRTIO_NET_HDR_GSO_ECN == BP_NET_GSO_ECN,
-               "offload records and the kernel's headers share their values");
-_Static_assert(sizeof(struct virtio_net_hdr) == TAP_HEADER, "the header's size");
 
 void
 tap_watch(struct tap_queue *queue, uint32_t events)
@@ -29,51 +19,6 @@ tap_watch(struct tap_queue *queue, uint32_t events)
 }
 
 /* --- to the guest ---------------------------------------------------------------------------- */
-
-static uint32_t
-gso_feature(uint32_t gso_type)
-{
-    switch (gso_type & ~BP_NET_GSO_ECN) {
-    case BP_NET_GSO_TCP4:
-        return BP_NET_TSO4;
-    case BP_NET_GSO_TCP6:
-        return BP_NET_TSO6;
-    case BP_NET_GSO_UDP:
-        return BP_NET_UFO;
-    case BP_NET_GSO_UDP_L4:
-        return BP_NET_USO4 | BP_NET_USO6;
-    default:
-        return 0;
-    }
-}
-
-/* The kernel's header as an offload record. A frame that waited in the interface while the consumer
- * gave offloads up may still ask for one: it is dropped, as a wire would. Returns 0 then. */
-static int
-take_header(const struct net_tap *tap, const struct virtio_net_hdr *header,
-            struct bp_net_offload *offload)
-{
-    uint32_t wanted = atomic_load_explicit(&tap->wanted, memory_order_relaxed);
-
-    memset(offload, 0, sizeof(*offload));
-    offload->flags = header->flags & (BP_NET_NEEDS_CSUM | BP_NET_DATA_VALID);
-    if (offload->flags & BP_NET_NEEDS_CSUM) {
-        if ((wanted & BP_NET_CSUM) == 0) {
-            return 0;
-        }
-        offload->csum_start = header->csum_start;
-        offload->csum_offset = header->csum_offset;
-    }
-    if (header->gso_type != VIRTIO_NET_HDR_GSO_NONE) {
-        if ((wanted & gso_feature(header->gso_type)) == 0 || header->gso_size == 0) {
-            return 0;
-        }
-        offload->gso_type = header->gso_type;
-        offload->gso_size = header->gso_size;
-        offload->header_length = header->hdr_len;
-    }
-    return 1;
-}
 
 /* The longest frame that can be expected: what need not be made room for. */
 static uint32_t
@@ -125,7 +70,7 @@ static int
 read_one(struct tap_queue *queue)
 {
     struct net_tap *tap = queue->tap;
-    struct virtio_net_hdr header = {0};
+    uint8_t header[TAP_HEADER] = {0};
     struct bp_net_offload offload = {0};
     struct iovec iov[BP_NET_MAX_IOV + 2];
     uint64_t room;
@@ -140,7 +85,7 @@ read_one(struct tap_queue *queue)
         return 0;
     }
     if (first) {
-        iov[0] = (struct iovec){&header, sizeof(header)};
+        iov[0] = (struct iovec){header, sizeof(header)};
     }
     /* The kernel cuts a frame without a word; the piece at the end tells, and keeps what is cut. */
     iov[first + pieces] = (struct iovec){queue->held, BP_NET_MAX_FRAME};
@@ -151,7 +96,8 @@ read_one(struct tap_queue *queue)
         return errno == EAGAIN ? 0 : -errno;
     }
     if (n < (ssize_t)tap->header + (ssize_t)BP_NET_ETH_HEADER ||
-        !take_header(tap, &header, &offload)) {
+        !bp_net_vnet_read(header, atomic_load_explicit(&tap->wanted, memory_order_relaxed),
+                          &offload)) {
         return 1;
     }
     n -= (ssize_t)tap->header;
@@ -212,29 +158,13 @@ tap_read(struct tap_queue *queue)
 
 /* --- from the guest -------------------------------------------------------------------------- */
 
-static void
-fill_header(struct virtio_net_hdr *header, const struct bp_net_frame *frame)
-{
-    const struct bp_net_offload *offload = &frame->offload;
-
-    memset(header, 0, sizeof(*header));
-    if (offload->flags & BP_NET_NEEDS_CSUM) {
-        header->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-        header->csum_start = offload->csum_start;
-        header->csum_offset = offload->csum_offset;
-    }
-    header->gso_type = offload->gso_type;
-    header->gso_size = offload->gso_size;
-    header->hdr_len = offload->header_length < frame->length ? offload->header_length : 0;
-}
-
 /* Returns 0: the interface is full. A frame that the kernel refuses (EINVAL), or one for an
  * interface that is down (EIO), is dropped. */
 static int
 write_one(struct tap_queue *queue, const struct bp_net_frame *frame)
 {
     const struct net_tap *tap = queue->tap;
-    struct virtio_net_hdr header;
+    uint8_t header[TAP_HEADER];
     struct iovec iov[BP_NET_MAX_IOV + 1];
     uint32_t used = 0, i;
     ssize_t n;
@@ -243,8 +173,8 @@ write_one(struct tap_queue *queue, const struct bp_net_frame *frame)
         return 1;
     }
     if (tap->header != 0) {
-        fill_header(&header, frame);
-        iov[used++] = (struct iovec){&header, sizeof(header)};
+        bp_net_vnet_write(frame, header);
+        iov[used++] = (struct iovec){header, sizeof(header)};
     }
     for (i = 0; i < frame->iov_count; i++) {
         iov[used++] = (struct iovec){frame->iov[i].base, frame->iov[i].length};

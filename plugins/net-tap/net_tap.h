@@ -12,7 +12,7 @@
 #include <net/if.h>
 #include <stdatomic.h>
 
-#define TAP_HEADER    10u /* struct virtio_net_hdr without num_buffers */
+#define TAP_HEADER    BP_NET_VNET_HEADER
 #define TAP_MAX_QUEUE 256u
 
 struct net_tap;

@@ -75,6 +75,12 @@ void bp_net_queue_event(struct bp_net_queue *queue, uint32_t event);
 void bp_net_info_copy(struct bp_net_info *to, const struct bp_net_info *from);
 /* Whether a frame's pieces, length and offload record can be what they say, with these offloads. */
 int bp_net_frame_ok(const struct bp_net_frame *frame, uint32_t features);
+/* The header that TAP interfaces and virtio rings have before each frame, in its first form. */
+#define BP_NET_VNET_HEADER 10u
+/* header: BP_NET_VNET_HEADER bytes. wanted: what the consumer takes. A frame that was on its way
+ * while the consumer gave offloads up may still ask for one. Returns 0 then: drop it. */
+int bp_net_vnet_read(const uint8_t *header, uint32_t wanted, struct bp_net_offload *offload);
+void bp_net_vnet_write(const struct bp_net_frame *frame, uint8_t *header);
 /* Copies bytes [from, from + length) of pieces; what lies beyond their end is left out. Returns how
  * many were copied. */
 uint64_t bp_net_iov_copy(const struct bp_iovec *iov, uint32_t count, uint64_t from, void *data,
