@@ -98,40 +98,13 @@ fdc_io_submit(struct fdc_drive *drive, uint32_t op, uint32_t cylinder, uint32_t 
 /* --- errors -------------------------------------------------------------------------------------
  */
 
-static void
-report(struct fdc_drive *drive, int32_t status, uint32_t action)
-{
-    static const char *const names[] = {"report", "ignore", "stop"};
-    const char *operation = drive->flight_op == BP_BLOCK_READ ? "read" : "write";
-    const char *text = strerrordesc_np(-status);
-    struct fdc *fdc = drive->fdc;
-    char reason[160];
-    char json[512];
-
-    text = text != NULL ? text : "unknown error";
-    (void)snprintf(reason, sizeof(reason), "%s error on %s (drive %u): %s", operation,
-                   drive->backend, drive->unit, text);
-    (void)snprintf(json, sizeof(json),
-                   "{\"device\":\"%s:%u\",\"node-name\":\"%s\",\"operation\":\"%s\","
-                   "\"action\":\"%s\",\"nospace\":%s,\"reason\":\"%s\"}",
-                   fdc->id, drive->unit, drive->backend, operation, names[action],
-                   status == -ENOSPC ? "true" : "false", text);
-    bp_warn(&fdc->host, "%s", reason);
-    fdc->host.core->event(fdc->host.instance, "BLOCK_IO_ERROR", json);
-    if (action == FDC_ON_ERROR_STOP) {
-        (void)fdc->host.core->request(fdc->host.instance, BP_REQUEST_STOP, reason);
-    }
-}
-
 uint32_t
 fdc_io_failed(struct fdc_drive *drive, int32_t status)
 {
-    uint32_t policy =
-        drive->flight_op == BP_BLOCK_READ ? drive->on_read_error : drive->on_write_error;
+    uint32_t action = bp_on_error_action(&drive->on_error, drive->flight_op, status);
+    char device[64];
 
-    if (policy == FDC_ON_ERROR_ENOSPC) {
-        policy = status == -ENOSPC ? FDC_ON_ERROR_STOP : FDC_ON_ERROR_REPORT;
-    }
-    report(drive, status, policy);
-    return policy;
+    (void)snprintf(device, sizeof(device), "%s:%u", drive->fdc->id, drive->unit);
+    bp_on_error_tell(&drive->fdc->host, device, drive->backend, drive->flight_op, status, action);
+    return action;
 }

@@ -160,10 +160,10 @@ request_failed(struct fdc *fdc, struct fdc_drive *drive, int32_t status)
     struct fdc_transfer *t = &fdc->transfer;
 
     switch (fdc_io_failed(drive, status)) {
-    case FDC_ON_ERROR_STOP:
+    case BP_ON_ERROR_STOP:
         t->flags |= FDC_T_HELD;
         break;
-    case FDC_ON_ERROR_IGNORE:
+    case BP_ON_ERROR_IGNORE:
         if (t->count != 0 && drive->flight_op == BP_BLOCK_READ) {
             memset(fdc->buffer + (size_t)t->first * FLOPPY_SECTOR_BYTES, 0,
                    (size_t)t->count * FLOPPY_SECTOR_BYTES);

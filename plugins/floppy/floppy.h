@@ -40,12 +40,6 @@ struct fdc;
 /* --- drives -------------------------------------------------------------------------------------
  */
 
-/* Error policy. The order is that of the option's choices. */
-#define FDC_ON_ERROR_REPORT 0u
-#define FDC_ON_ERROR_IGNORE 1u
-#define FDC_ON_ERROR_STOP   2u
-#define FDC_ON_ERROR_ENOSPC 3u /* stop when there is no space, else report */
-
 /* What is in a drive. */
 struct fdc_medium {
     struct floppy_format format;
@@ -62,14 +56,13 @@ struct fdc_medium {
 struct fdc_drive {
     struct fdc *fdc;
     uint32_t unit;
-    uint32_t type;           /* FLOPPY_DRIVE_...; NONE: not there */
-    uint32_t automatic;      /* option: the first medium decides the type */
-    uint32_t use;            /* of the slot */
-    uint32_t named;          /* the description names a backend */
-    const char *name;        /* option: what operators call it, or NULL */
-    uint32_t protect;        /* option: the write protect notch */
-    uint32_t on_read_error;  /* FDC_ON_ERROR_... */
-    uint32_t on_write_error; /* FDC_ON_ERROR_... */
+    uint32_t type;      /* FLOPPY_DRIVE_...; NONE: not there */
+    uint32_t automatic; /* option: the first medium decides the type */
+    uint32_t use;       /* of the slot */
+    uint32_t named;     /* the description names a backend */
+    const char *name;   /* option: what operators call it, or NULL */
+    uint32_t protect;   /* option: the write protect notch */
+    struct bp_on_error on_error;
     const struct bp_node *node;
     const struct bp_block_ops *ops;
     void *self; /* of ops */
@@ -270,7 +263,7 @@ void fdc_deleted_set(struct fdc_medium *medium, uint32_t cylinder, uint32_t head
 int32_t fdc_io_submit(struct fdc_drive *drive, uint32_t op, uint32_t cylinder, uint32_t first,
                       uint32_t count);
 extern const struct bp_block_client fdc_io_client;
-/* Returns what to do about a failed request: FDC_ON_ERROR_REPORT, IGNORE or STOP; tells the
+/* Returns what to do about a failed request: BP_ON_ERROR_REPORT, IGNORE or STOP; tells the
  * operators. */
 uint32_t fdc_io_failed(struct fdc_drive *drive, int32_t status);
 /* Tells the core that the instance is at rest, if it waits for that. */

@@ -11,9 +11,6 @@
 static const char *const type_choices[] = {"none",  "360K",  "1.2M", "720K",
                                            "1.44M", "2.88M", "auto", NULL};
 
-/* Order: FDC_ON_ERROR_... */
-static const char *const on_error_choices[] = {"report", "ignore", "stop", "enospc", NULL};
-
 static const char *const timing_choices[] = {"instant", "real", NULL};
 
 static const struct bp_prop drive_props[] = {
@@ -38,17 +35,7 @@ static const struct bp_prop drive_props[] = {
      .type = BP_PROP_BOOL,
      .def = "false",
      .help = "floppies in this drive are write-protected"},
-    {.name = "on_read_error",
-     .type = BP_PROP_ENUM,
-     .def = "report",
-     .choices = on_error_choices,
-     .help = "report: to the guest; ignore: reads as zeroes; stop: pause the machine, retry when "
-             "it goes on"},
-    {.name = "on_write_error",
-     .type = BP_PROP_ENUM,
-     .def = "enospc",
-     .choices = on_error_choices,
-     .help = "likewise; ignore: the write is lost; enospc: stop when space is out, else report"},
+    BP_ON_ERROR_PROPS,
     {.name = NULL},
 };
 
@@ -74,20 +61,6 @@ const struct bp_prop floppy_props[] = {
     {.name = NULL},
 };
 
-static uint32_t
-choice(const struct fdc *fdc, const struct bp_node *group, const char *name,
-       const char *const *choices, uint32_t fallback)
-{
-    const char *text = bp_option_str(&fdc->host, group, name, NULL);
-
-    for (uint32_t i = 0; text != NULL && choices[i] != NULL; i++) {
-        if (strcmp(text, choices[i]) == 0) {
-            return i;
-        }
-    }
-    return fallback;
-}
-
 static int32_t
 take_drive(struct fdc *fdc, const struct bp_node *group, uint32_t taken[FDC_DRIVES])
 {
@@ -101,17 +74,14 @@ take_drive(struct fdc *fdc, const struct bp_node *group, uint32_t taken[FDC_DRIV
     }
     taken[unit] = 1;
     drive = &fdc->drives[unit];
-    type = choice(fdc, group, "type", type_choices, CHOICE_AUTO);
+    type = bp_option_choice(&fdc->host, group, "type", type_choices, CHOICE_AUTO);
     drive->automatic = type == CHOICE_AUTO;
     drive->type = drive->automatic ? FLOPPY_DRIVE_1440K : type;
     drive->node = group;
     drive->named = bp_option(&fdc->host, group, "disk") != NULL;
     drive->name = bp_option_str(&fdc->host, group, "name", NULL);
     drive->protect = bp_option_bool(&fdc->host, group, "readonly", 0);
-    drive->on_read_error =
-        choice(fdc, group, "on_read_error", on_error_choices, FDC_ON_ERROR_REPORT);
-    drive->on_write_error =
-        choice(fdc, group, "on_write_error", on_error_choices, FDC_ON_ERROR_ENOSPC);
+    drive->on_error = bp_on_error_options(&fdc->host, group);
     if (drive->named && drive->type == FLOPPY_DRIVE_NONE) {
         return bp_fail(&fdc->host, -EINVAL, bp_option(&fdc->host, group, "disk"),
                        "a drive of type \"none\" cannot have a floppy");
@@ -147,7 +117,7 @@ floppy_options(struct fdc *fdc, const struct bp_node *config)
     uint32_t order[FDC_DRIVES] = {0};
     int32_t r;
 
-    fdc->real_time = choice(fdc, config, "timing", timing_choices, 0);
+    fdc->real_time = bp_option_choice(&fdc->host, config, "timing", timing_choices, 0);
     for (uint32_t i = 0; i < count && i < FDC_DRIVES; i++) {
         const struct bp_node *group = fdc->host.config->at(fdc->host.instance, list, i);
         r = take_drive(fdc, group, taken);

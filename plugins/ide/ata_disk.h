@@ -40,9 +40,8 @@ struct ata_options {
     uint32_t logical_cylinders; /* what firmware is to show; 0: its own translation */
     uint32_t logical_heads;
     uint32_t logical_sectors;
-    uint32_t translation;   /* ATA_TRANSLATION_... */
-    uint32_t on_read_error; /* IDE_ON_ERROR_... */
-    uint32_t on_write_error;
+    uint32_t translation; /* ATA_TRANSLATION_... */
+    struct bp_on_error on_error;
     uint8_t write_cache;
     uint8_t discard;
     uint8_t guess_geometry;

@@ -503,13 +503,11 @@ static void
 request_failed(struct ata_disk *disk, int32_t status)
 {
     struct ata_transfer *t = &disk->transfer;
-    uint32_t reading = t->op == BP_BLOCK_READ;
-    uint32_t action = ide_error_action(
-        reading ? disk->options.on_read_error : disk->options.on_write_error, status);
+    uint32_t action = bp_on_error_action(&disk->options.on_error, t->op, status);
 
-    if (action == IDE_ON_ERROR_STOP) {
+    if (action == BP_ON_ERROR_STOP) {
         t->flags |= ATA_TF_HELD;
-        ide_error_report(&disk->device, t->op, status, action);
+        ide_tell_error(&disk->device, t->op, status, action);
         return;
     }
     if ((t->op == BP_BLOCK_READ || t->op == BP_BLOCK_WRITE) && t->request > 1) {
@@ -517,8 +515,8 @@ request_failed(struct ata_disk *disk, int32_t status)
         ata_transfer_advance(disk);
         return;
     }
-    ide_error_report(&disk->device, t->op, status, action);
-    if (action == IDE_ON_ERROR_IGNORE) {
+    ide_tell_error(&disk->device, t->op, status, action);
+    if (action == BP_ON_ERROR_IGNORE) {
         ignore_error(disk);
     } else {
         report_error(disk);

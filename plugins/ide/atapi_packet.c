@@ -419,19 +419,19 @@ static uint32_t
 port_failed(void *opaque, struct bp_scsi_task *task, uint32_t op, int32_t status, uint32_t flags)
 {
     struct atapi *cd = opaque;
-    uint32_t action = ide_error_action(cd->options.on_read_error, status);
+    uint32_t action = bp_on_error_action(&cd->options.on_error, op, status);
 
     if (status == -ENOMEDIUM || status == -ECANCELED) {
         return BP_SCSI_REPORT; /* no failure: someone took the medium out, or gave up */
     }
-    ide_error_report(&cd->device, op, status, action);
-    if (action == IDE_ON_ERROR_STOP) {
+    ide_tell_error(&cd->device, op, status, action);
+    if (action == BP_ON_ERROR_STOP) {
         return BP_SCSI_HOLD;
     }
-    if (action == IDE_ON_ERROR_IGNORE && op == BP_BLOCK_READ) {
+    if (action == BP_ON_ERROR_IGNORE && op == BP_BLOCK_READ) {
         (void)bp_iovec_fill(task->request_iov, task->request_iovs, 0, 0, task->request_length);
     }
-    return action == IDE_ON_ERROR_IGNORE ? BP_SCSI_IGNORE : BP_SCSI_REPORT;
+    return action == BP_ON_ERROR_IGNORE ? BP_SCSI_IGNORE : BP_SCSI_REPORT;
 }
 
 static void

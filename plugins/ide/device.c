@@ -2,6 +2,7 @@
 /* What every ATA device does with its registers: status, interrupt request, data block. */
 #include "ide.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void
@@ -123,4 +124,13 @@ ide_device_write_data(struct ide_device *device, const uint8_t *data, uint32_t l
         data_moved(device, n);
     }
     return n;
+}
+
+void
+ide_tell_error(const struct ide_device *device, uint32_t op, int32_t status, uint32_t action)
+{
+    char name[64];
+
+    (void)snprintf(name, sizeof(name), "%s:%s", device->ide->id, device->place);
+    bp_on_error_tell(&device->ide->host, name, device->backend, op, status, action);
 }

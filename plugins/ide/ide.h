@@ -173,6 +173,9 @@ void ide_device_interrupt(struct ide_device *device);
 /* Offers a block of data (DRQ) and interrupts if told so. */
 void ide_device_data(struct ide_device *device, uint8_t *data, uint32_t length, uint8_t to_host,
                      uint32_t interrupt);
+/* Tells operators of a request that failed, and asks for the machine to stop if that is the action.
+ * op: BP_BLOCK_...; action: BP_ON_ERROR_... */
+void ide_tell_error(const struct ide_device *device, uint32_t op, int32_t status, uint32_t action);
 /* Waits for the bus master. */
 void ide_device_request_dma(struct ide_device *device);
 /* Drops data block, DMA request and interrupt; sets BSY. */

@@ -7,9 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Order: IDE_ON_ERROR_... */
-static const char *const on_error_choices[] = {"report", "ignore", "stop", "enospc", NULL};
-
 static const char *const kind_choices[] = {"disk", "cdrom", NULL};
 
 /* Order: the bits of CMOS cell 39h. */
@@ -100,17 +97,7 @@ static const struct bp_prop drive_props[] = {
      .type = BP_PROP_BOOL,
      .def = "true",
      .help = "offer TRIM if the backend can discard"},
-    {.name = "on_read_error",
-     .type = BP_PROP_ENUM,
-     .def = "report",
-     .choices = on_error_choices,
-     .help = "report: to the guest; ignore: reads as zeroes; stop: pause the machine, retry when "
-             "it goes on"},
-    {.name = "on_write_error",
-     .type = BP_PROP_ENUM,
-     .def = "enospc",
-     .choices = on_error_choices,
-     .help = "likewise; ignore: the write is lost; enospc: stop when space is out, else report"},
+    BP_ON_ERROR_PROPS,
     {.name = NULL},
 };
 
@@ -133,17 +120,6 @@ const struct bp_prop ide_props[] = {
      .help = "up to two drives on each of two channels"},
     {.name = NULL},
 };
-
-static uint32_t
-choice(const char *const *choices, const char *text, uint32_t fallback)
-{
-    for (uint32_t i = 0; text != NULL && choices[i] != NULL; i++) {
-        if (strcmp(text, choices[i]) == 0) {
-            return i;
-        }
-    }
-    return fallback;
-}
 
 /* A string option for IDENTIFY: printable ASCII (ATA/ATAPI-7 V1, 3.2.9). */
 static int32_t
@@ -214,9 +190,8 @@ take_geometry(struct ide *ide, const struct bp_node *group, struct ata_options *
                        "logical_cylinders, logical_heads and logical_sectors must be given "
                        "together, none of them 0");
     }
-    options->translation =
-        choice(translation_choices, bp_option_str(&ide->host, group, "translation", NULL),
-               ATA_TRANSLATION_AUTO);
+    options->translation = bp_option_choice(&ide->host, group, "translation", translation_choices,
+                                            ATA_TRANSLATION_AUTO);
     options->guess_geometry = (uint8_t)bp_option_bool(&ide->host, group, "guess_geometry", 0);
     return 0;
 }
@@ -239,12 +214,7 @@ take_numbers(struct ide *ide, const struct bp_node *group, struct ata_options *o
     options->physical_size = (uint32_t)size;
     options->write_cache = (uint8_t)bp_option_bool(&ide->host, group, "write_cache", 1);
     options->discard = (uint8_t)bp_option_bool(&ide->host, group, "discard", 1);
-    options->on_read_error =
-        choice(on_error_choices, bp_option_str(&ide->host, group, "on_read_error", NULL),
-               IDE_ON_ERROR_REPORT);
-    options->on_write_error =
-        choice(on_error_choices, bp_option_str(&ide->host, group, "on_write_error", NULL),
-               IDE_ON_ERROR_ENOSPC);
+    options->on_error = bp_on_error_options(&ide->host, group);
     return 0;
 }
 

@@ -57,7 +57,7 @@ static const struct bp_prop scsi_disk_props[] = {
      .help = "revolutions a minute, 1: does not rotate, 0: as the backend says"},
     {.name = "read_only", .type = BP_PROP_BOOL, .def = "false", .help = "write protected"},
     {.name = "discard", .type = BP_PROP_BOOL, .def = "true", .help = "offer UNMAP"},
-    BP_SCSI_TARGET_ERROR_PROPS,
+    BP_ON_ERROR_PROPS,
     {.name = "reservations",
      .type = BP_PROP_PATH,
      .help = "file of persistent reservations, for disks that several machines share"},

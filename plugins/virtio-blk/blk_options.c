@@ -6,9 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Order: BLK_ON_ERROR_... */
-static const char *const on_error_choices[] = {"report", "ignore", "stop", "enospc", NULL};
-
 #define MAX_BLOCK (1 << 20)
 
 const struct bp_prop blk_props[] = {
@@ -81,32 +78,9 @@ const struct bp_prop blk_props[] = {
      .type = BP_PROP_BOOL,
      .def = "false",
      .help = "offer SECURE_ERASE: ranges are overwritten with zeroes and flushed"},
-    {.name = "on_read_error",
-     .type = BP_PROP_ENUM,
-     .def = "report",
-     .choices = on_error_choices,
-     .help = "report: to the guest; ignore: reads as zeroes; stop: pause the machine, retry when "
-             "it goes on"},
-    {.name = "on_write_error",
-     .type = BP_PROP_ENUM,
-     .def = "enospc",
-     .choices = on_error_choices,
-     .help = "likewise; ignore: the write is lost; enospc: stop when space is out, else report"},
+    BP_ON_ERROR_PROPS,
     {.name = NULL},
 };
-
-static uint32_t
-choice(struct blk *blk, const struct bp_node *options, const char *name, uint32_t fallback)
-{
-    const char *text = bp_option_str(&blk->host, options, name, NULL);
-
-    for (uint32_t i = 0; text != NULL && on_error_choices[i] != NULL; i++) {
-        if (strcmp(text, on_error_choices[i]) == 0) {
-            return i;
-        }
-    }
-    return fallback;
-}
 
 static int32_t
 take_serial(struct blk *blk, const struct bp_node *options)
@@ -172,8 +146,7 @@ take_rest(struct blk *blk, const struct bp_node *options)
     to->discard = (uint8_t)bp_option_bool(host, options, "discard", 1);
     to->write_zeroes = (uint8_t)bp_option_bool(host, options, "write_zeroes", 1);
     to->secure_erase = (uint8_t)bp_option_bool(host, options, "secure_erase", 0);
-    to->on_read_error = choice(blk, options, "on_read_error", BLK_ON_ERROR_REPORT);
-    to->on_write_error = choice(blk, options, "on_write_error", BLK_ON_ERROR_ENOSPC);
+    to->on_error = bp_on_error_options(&blk->host, options);
 }
 
 int32_t

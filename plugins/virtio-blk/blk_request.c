@@ -19,20 +19,22 @@ finish(struct blk_request *request, uint32_t status)
 static void
 failed(struct blk_queue *queue, struct blk_request *request, int32_t error)
 {
+    const struct blk *blk = queue->blk;
     uint32_t action;
 
     if (error == -EOPNOTSUPP && request->op != BP_BLOCK_READ && request->op != BP_BLOCK_WRITE) {
         finish(request, BLK_S_UNSUPP);
         return;
     }
-    action = blk_decide(queue->blk, request, error);
-    if (action == BLK_ON_ERROR_STOP) {
+    action = bp_on_error_action(&blk->options.on_error, request->op, error);
+    bp_on_error_tell(&blk->host, blk->id, blk->backend, request->op, error, action);
+    if (action == BP_ON_ERROR_STOP) {
         bp_virtqueue_hold(request->chain);
     } else {
         if (request->type == BLK_T_IN) {
             blk_zero_rest(request);
         }
-        finish(request, action == BLK_ON_ERROR_IGNORE ? BLK_S_OK : BLK_S_IOERR);
+        finish(request, action == BP_ON_ERROR_IGNORE ? BLK_S_OK : BLK_S_IOERR);
     }
 }
 

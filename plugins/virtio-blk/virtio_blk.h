@@ -79,12 +79,6 @@
 #define BLK_MAX_RANGES   16u
 #define BLK_ZEROES_BYTES 65536u
 
-/* Error policy. The order is that of the options' choices. */
-#define BLK_ON_ERROR_REPORT 0u
-#define BLK_ON_ERROR_IGNORE 1u
-#define BLK_ON_ERROR_STOP   2u
-#define BLK_ON_ERROR_ENOSPC 3u /* stop when there is no space, else report */
-
 struct blk_options {
     char serial[BLK_ID_BYTES + 1];
     uint32_t queues;
@@ -97,8 +91,7 @@ struct blk_options {
     uint32_t cylinders;     /* 0: from the capacity */
     uint32_t heads;
     uint32_t sectors;
-    uint32_t on_read_error; /* BLK_ON_ERROR_... */
-    uint32_t on_write_error;
+    struct bp_on_error on_error;
     uint8_t readonly;
     uint8_t write_cache;
     uint8_t config_wce;
@@ -190,12 +183,6 @@ uint32_t blk_next_step(struct blk *blk, struct blk_request *request, struct bp_b
 void blk_step_done(struct blk_request *request);
 /* What of the data has not been read becomes zeroes. */
 void blk_zero_rest(struct blk_request *request);
-
-/* --- blk_policy.c ------------------------------------------------------------------------------
- */
-
-/* What the policy makes of a failure: BLK_ON_ERROR_REPORT, _IGNORE or _STOP (events sent). */
-uint32_t blk_decide(struct blk *blk, const struct blk_request *request, int32_t status);
 
 /* --- blk_config.c ------------------------------------------------------------------------------
  */

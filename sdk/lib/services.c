@@ -142,3 +142,17 @@ bp_option_str(const struct bp_services *services, const struct bp_node *group, c
     value = node == NULL ? NULL : services->config->get_str(services->instance, node);
     return value == NULL ? fallback : value;
 }
+
+uint32_t
+bp_option_choice(const struct bp_services *services, const struct bp_node *group, const char *name,
+                 const char *const *choices, uint32_t fallback)
+{
+    const char *text = bp_option_str(services, group, name, NULL);
+
+    for (uint32_t i = 0; text != NULL && choices[i] != NULL; i++) {
+        if (strcmp(text, choices[i]) == 0) {
+            return i;
+        }
+    }
+    return fallback;
+}

@@ -169,6 +169,17 @@ test_missing_optional_field_keeps_its_value(void **state)
     assert_int_equal(to.words[2], 7);
 }
 
+static void
+test_error_policy_stops_for_space_and_reports_the_rest(void **state)
+{
+    const struct bp_on_error policy = {BP_ON_ERROR_IGNORE, BP_ON_ERROR_ENOSPC};
+
+    assert_int_equal(bp_on_error_action(&policy, BP_BLOCK_READ, -ENOSPC), BP_ON_ERROR_IGNORE);
+    assert_int_equal(bp_on_error_action(&policy, BP_BLOCK_WRITE, -ENOSPC), BP_ON_ERROR_STOP);
+    assert_int_equal(bp_on_error_action(&policy, BP_BLOCK_WRITE, -EIO), BP_ON_ERROR_REPORT);
+    assert_int_equal(bp_on_error_action(&policy, BP_BLOCK_FLUSH, -EIO), BP_ON_ERROR_REPORT);
+}
+
 int
 main(void)
 {
@@ -179,6 +190,7 @@ main(void)
         cmocka_unit_test(test_bad_state_is_refused_and_changes_nothing),
         cmocka_unit_test(test_unknown_records_are_skipped_unless_they_must_not),
         cmocka_unit_test(test_missing_optional_field_keeps_its_value),
+        cmocka_unit_test(test_error_policy_stops_for_space_and_reports_the_rest),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

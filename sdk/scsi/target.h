@@ -132,8 +132,6 @@ void target_gate_wait(struct bp_scsi_target *target);
 /* --- target_media.c ----------------------------------------------------------------------------
  */
 
-#define TARGET_ON_ENOSPC 3u /* a policy: as if BP_SCSI_HOLD when space is out, else report */
-
 extern const struct bp_media_ops target_media_ops;
 
 /* With the lock: the operators hear of a tray that has moved. */
@@ -145,9 +143,8 @@ void target_close_queues(struct bp_scsi_target *target);
 int32_t target_quiesce(void *self, uint64_t deadline_ns);
 void target_resume(void *self);
 void target_settled(struct bp_scsi_target *target);
-/* Options on_read_error, on_write_error; with the lock: what the policy says to a request that has
- * failed, BP_SCSI_REPORT ...; life.start: those that it holds are made again. */
-void target_read_policy(struct bp_scsi_target *target, const struct bp_node *options);
+/* With the lock: what the policy says to a request that has failed, BP_SCSI_REPORT ...; life.start:
+ * those that it holds are made again. */
 uint32_t target_decide(struct bp_scsi_target *target, uint32_t op, int32_t status);
 void target_retry(void *self);
 /* With the lock: ends what the policy holds of a queue. */

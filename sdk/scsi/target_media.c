@@ -206,50 +206,16 @@ target_resume(void *self)
 /* --- errors of the backend ---------------------------------------------------------------------
  */
 
-static const char *const names[] = {
-    [BP_SCSI_REPORT] = "report", [BP_SCSI_IGNORE] = "ignore", [BP_SCSI_HOLD] = "stop"};
-
-void
-target_read_policy(struct bp_scsi_target *target, const struct bp_node *options)
-{
-    const char *const given[] = {
-        bp_option_str(&target->services, options, "on_read_error", "report"),
-        bp_option_str(&target->services, options, "on_write_error", "report")};
-
-    for (uint32_t i = 0; i < 2; i++) {
-        uint32_t *to = i == 0 ? &target->on_read_error : &target->on_write_error;
-
-        *to = strcmp(given[i], "enospc") == 0   ? TARGET_ON_ENOSPC
-              : strcmp(given[i], "stop") == 0   ? BP_SCSI_HOLD
-              : strcmp(given[i], "ignore") == 0 ? BP_SCSI_IGNORE
-                                                : BP_SCSI_REPORT;
-    }
-}
-
 uint32_t
 target_decide(struct bp_scsi_target *target, uint32_t op, int32_t status)
 {
-    const struct bp_services *services = &target->services;
-    uint32_t reading = op == BP_BLOCK_READ;
-    uint32_t action = reading ? target->on_read_error : target->on_write_error;
-    const char *reason = strerrordesc_np(-status);
-    char json[512];
+    static const uint32_t answers[] = {[BP_ON_ERROR_REPORT] = BP_SCSI_REPORT,
+                                       [BP_ON_ERROR_IGNORE] = BP_SCSI_IGNORE,
+                                       [BP_ON_ERROR_STOP] = BP_SCSI_HOLD};
+    uint32_t action = bp_on_error_action(&target->on_error, op, status);
 
-    if (action == TARGET_ON_ENOSPC) {
-        action = status == -ENOSPC ? BP_SCSI_HOLD : BP_SCSI_REPORT;
-    }
-    reason = reason != NULL ? reason : "unknown error";
-    (void)snprintf(json, sizeof(json),
-                   "{\"device\":\"%s\",\"node-name\":\"%s\",\"operation\":\"%s\","
-                   "\"action\":\"%s\",\"nospace\":%s,\"reason\":\"%s\"}",
-                   target->id, target->backend, reading ? "read" : "write", names[action],
-                   status == -ENOSPC ? "true" : "false", reason);
-    bp_warn(services, "%s error on %s: %s", reading ? "read" : "write", target->backend, reason);
-    services->core->event(services->instance, "BLOCK_IO_ERROR", json);
-    if (action == BP_SCSI_HOLD) {
-        (void)services->core->request(services->instance, BP_REQUEST_STOP, reason);
-    }
-    return action;
+    bp_on_error_tell(&target->services, target->id, target->backend, op, status, action);
+    return answers[action];
 }
 
 void

@@ -145,7 +145,7 @@ bp_scsi_target_create(const struct bp_create *args, struct bp_scsi_identity *ide
     shared = bp_option_str(&target->services, args->config, "reservations", NULL);
     identity->shared = shared != NULL;
     (void)snprintf(target->id, sizeof(target->id), "%s", args->id);
-    target_read_policy(target, args->config);
+    target->on_error = bp_on_error_options(&target->services, args->config);
     if (read_options != NULL) {
         r = read_options(&target->services, args->config, identity);
     }

@@ -10,6 +10,7 @@
 #include <backplane/sdk/char_port.h>
 #include <backplane/sdk/fifo.h>
 #include <backplane/sdk/iovec.h>
+#include <backplane/sdk/on_error.h>
 #include <backplane/sdk/services.h>
 #include <backplane/sdk/state.h>
 

@@ -67,6 +67,9 @@ uint32_t bp_option_bool(const struct bp_services *services, const struct bp_node
 /* Valid until destroy() has returned. */
 const char *bp_option_str(const struct bp_services *services, const struct bp_node *group,
                           const char *name, const char *fallback);
+/* The place of its value among the choices, a list that ends with NULL. */
+uint32_t bp_option_choice(const struct bp_services *services, const struct bp_node *group,
+                          const char *name, const char *const *choices, uint32_t fallback);
 
 #ifdef __cplusplus
 }

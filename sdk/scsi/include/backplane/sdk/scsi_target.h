@@ -8,6 +8,7 @@
 #define BACKPLANE_SDK_SCSI_TARGET_H
 
 #include <backplane/scsi.h>
+#include <backplane/sdk/on_error.h>
 #include <backplane/sdk/scsi.h>
 
 #include <pthread.h>
@@ -41,8 +42,7 @@ struct bp_scsi_target {
     struct target_gate *gate;               /* of a unit that is shared, or NULL */
     uint32_t tray_known;                    /* as operators were told */
     uint32_t quiesce_due;                   /* the core waits for the last request */
-    uint32_t on_read_error;
-    uint32_t on_write_error;
+    struct bp_on_error on_error;
     char id[64]; /* of the instance, and of its backend: for operators */
     char backend[64];
     uint32_t attached; /* the control thread's: a backend is there */
@@ -97,22 +97,6 @@ const void *bp_scsi_target_query(void *self, const char *interface_id);
         .name = "port_wwn", .type = BP_PROP_STRING, .max = 18,                                     \
         .help = "world-wide name of the target port, 16 hexadecimal digits"                        \
     }
-
-/* What becomes of commands that the backend fails. */
-#define BP_SCSI_TARGET_ERROR_PROPS                                                                 \
-    {.name = "on_read_error",                                                                      \
-     .type = BP_PROP_ENUM,                                                                         \
-     .def = "report",                                                                              \
-     .choices = bp_scsi_target_policies,                                                           \
-     .help = "report: to the guest; ignore: goes on; stop: pause the machine, retry when it goes " \
-             "on; enospc: stop when space is out, else report"},                                   \
-    {                                                                                              \
-        .name = "on_write_error", .type = BP_PROP_ENUM, .def = "enospc",                           \
-        .choices = bp_scsi_target_policies, .help = "likewise; ignore: the write is lost"          \
-    }
-
-static const char *const bp_scsi_target_policies[]
-    __attribute__((unused)) = {"report", "ignore", "stop", "enospc", NULL};
 
 /* life.attach and detach of the backend. [control] as bp_scsi_unit_attach(). */
 int32_t bp_scsi_target_attach(struct bp_scsi_target *target,
