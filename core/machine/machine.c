@@ -22,6 +22,12 @@ request_from_instance(void *opaque, uint32_t what, const char *who, const char *
     case BP_REQUEST_POWEROFF:
         machine_request(machine, MACHINE_REQUEST_POWEROFF, who, reason);
         break;
+    case BP_REQUEST_PANIC_STOP:
+        machine_request(machine, MACHINE_REQUEST_PANIC_STOP, who, reason);
+        break;
+    case BP_REQUEST_PANIC_END:
+        machine_request(machine, MACHINE_REQUEST_PANIC_END, who, reason);
+        break;
     default:
         break;
     }
@@ -179,7 +185,7 @@ machine_resume(Machine *machine)
     }
     machine->running = true;
     machine->was_started = true;
-    machine->io_error = false;
+    machine->stopped_by = NULL;
     g_hash_table_remove_all(machine->io_failures);
     machine_start_instances(machine);
     virtual_clock_start(machine->services.clock);
@@ -266,8 +272,8 @@ machine_status(const Machine *machine)
     if (machine->running) {
         return "running";
     }
-    if (machine->io_error) {
-        return "io-error";
+    if (machine->stopped_by != NULL) {
+        return machine->stopped_by;
     }
     return machine->was_started ? "paused" : "prelaunch";
 }

@@ -36,9 +36,11 @@ typedef enum {
     MACHINE_REQUEST_HOST_RESET, /* a user's command */
     MACHINE_REQUEST_POWEROFF,   /* the guest switched itself off */
     MACHINE_REQUEST_POWER_BUTTON,
-    MACHINE_REQUEST_SUSPEND, /* S3: memory is kept, the vCPUs rest until something wakes them */
-    MACHINE_REQUEST_WAKE,    /* the end of S3; does nothing to a machine that is awake */
-    MACHINE_REQUEST_FAIL,    /* it cannot go on: end with status 1 */
+    MACHINE_REQUEST_SUSPEND,    /* S3: memory is kept, the vCPUs rest until something wakes them */
+    MACHINE_REQUEST_WAKE,       /* the end of S3; does nothing to a machine that is awake */
+    MACHINE_REQUEST_PANIC_STOP, /* the guest says that it has died: pause */
+    MACHINE_REQUEST_PANIC_END,  /* likewise: end with status 0 */
+    MACHINE_REQUEST_FAIL,       /* it cannot go on: end with status 1 */
     MACHINE_REQUEST_COUNT,
 } MachineRequest;
 

@@ -29,7 +29,7 @@ struct Machine {
     bool running;
     bool started;            /* vCPU threads exist */
     bool was_started;        /* it has run before */
-    bool io_error;           /* a device asked to stop; until someone resumes it */
+    const char *stopped_by;  /* its status when a device asked to stop; until someone resumes it */
     GHashTable *io_failures; /* a drive's name -> "failed" or "nospace", until it is resumed */
     bool suspended;          /* in S3: the vCPUs stand, time goes on */
     int exit_status;

@@ -26,6 +26,8 @@ static const char *const request_names[] = {
     [MACHINE_REQUEST_POWER_BUTTON] = "power button",
     [MACHINE_REQUEST_SUSPEND] = "suspend",
     [MACHINE_REQUEST_WAKE] = "wake",
+    [MACHINE_REQUEST_PANIC_STOP] = "stop",
+    [MACHINE_REQUEST_PANIC_END] = "quit",
     [MACHINE_REQUEST_FAIL] = "failure",
 };
 
@@ -134,11 +136,17 @@ machine_end(Machine *machine, int exit_status)
 }
 
 static void
+shut_down(Machine *machine, const char *data, int exit_status)
+{
+    machine_emit(machine, "machine", "SHUTDOWN", data);
+    machine_end(machine, exit_status);
+}
+
+static void
 serve_reset(Machine *machine, const char *data)
 {
     if (machine->args.no_reboot) {
-        machine_emit(machine, "machine", "SHUTDOWN", data);
-        machine_end(machine, 0);
+        shut_down(machine, data, 0);
         return;
     }
     if (machine_reset(machine)) {
@@ -146,30 +154,30 @@ serve_reset(Machine *machine, const char *data)
     }
 }
 
+/* status: QEMU's word for why it stands. */
+static void
+stop_for(Machine *machine, const char *status)
+{
+    machine->stopped_by = status;
+    machine_pause(machine);
+}
+
 static void
 serve_request(Machine *machine, MachineRequest request)
 {
     switch (request) {
     case MACHINE_REQUEST_QUIT:
-        machine_emit(machine, "machine", "SHUTDOWN",
-                     "{\"guest\": false, \"reason\": \"host-qmp-quit\"}");
-        machine_end(machine, 0);
+        shut_down(machine, "{\"guest\": false, \"reason\": \"host-qmp-quit\"}", 0);
         break;
     case MACHINE_REQUEST_SIGNAL:
-        machine_emit(machine, "machine", "SHUTDOWN",
-                     "{\"guest\": false, \"reason\": \"host-signal\"}");
-        machine_end(machine, 0);
+        shut_down(machine, "{\"guest\": false, \"reason\": \"host-signal\"}", 0);
         break;
     case MACHINE_REQUEST_POWEROFF:
-        machine_emit(machine, "machine", "SHUTDOWN",
-                     "{\"guest\": true, \"reason\": \"guest-shutdown\"}");
-        machine_end(machine, 0);
+        shut_down(machine, "{\"guest\": true, \"reason\": \"guest-shutdown\"}", 0);
         break;
     case MACHINE_REQUEST_FAIL:
         machine_emit(machine, "machine", "GUEST_PANICKED", "{\"action\": \"poweroff\"}");
-        machine_emit(machine, "machine", "SHUTDOWN",
-                     "{\"guest\": true, \"reason\": \"guest-panic\"}");
-        machine_end(machine, 1);
+        shut_down(machine, "{\"guest\": true, \"reason\": \"guest-panic\"}", 1);
         break;
     case MACHINE_REQUEST_RESET:
         serve_reset(machine, "{\"guest\": true, \"reason\": \"guest-reset\"}");
@@ -181,8 +189,13 @@ serve_request(Machine *machine, MachineRequest request)
         machine_pause(machine);
         break;
     case MACHINE_REQUEST_IO_ERROR:
-        machine->io_error = true;
-        machine_pause(machine);
+        stop_for(machine, "io-error");
+        break;
+    case MACHINE_REQUEST_PANIC_STOP:
+        stop_for(machine, "guest-panicked");
+        break;
+    case MACHINE_REQUEST_PANIC_END:
+        shut_down(machine, "{\"guest\": true, \"reason\": \"guest-panic\"}", 0);
         break;
     case MACHINE_REQUEST_RESUME:
         machine_resume(machine);

@@ -24,7 +24,7 @@ core_host_request(Instance *instance, uint32_t what, const char *reason)
 {
     Services *services = instance->services;
 
-    if (what < BP_REQUEST_QUIT || what > BP_REQUEST_POWEROFF) {
+    if (what < BP_REQUEST_QUIT || what > BP_REQUEST_PANIC_END) {
         return -EINVAL;
     }
     services->request(services->opaque, what, instance->id, reason != NULL ? reason : "");

@@ -188,7 +188,7 @@ static int32_t
 core_request(struct bp_instance *instance, uint32_t what, const char *reason)
 {
     (void)th_call(instance, "core.request", 0);
-    if (what < BP_REQUEST_QUIT || what > BP_REQUEST_POWEROFF || reason == NULL) {
+    if (what < BP_REQUEST_QUIT || what > BP_REQUEST_PANIC_END || reason == NULL) {
         th_violate(instance->th, "%s: core.request of %u", instance->id, what);
         return -EINVAL;
     }

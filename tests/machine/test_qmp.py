@@ -383,5 +383,40 @@ def test_events_of_the_machines_life(directory):
         equal(m.qmp.event("SHUTDOWN"), {"guest": False, "reason": "host-signal"}, "SHUTDOWN")
 
 
+PANIC = """
+machine = { memory = "16M"; };
+devices = { panic0 = { plugin = "pvpanic"; %s }; };
+"""
+
+
+def test_a_guest_that_dies_is_heard(directory):
+    control = os.path.join(directory, "control")
+    with TestMachine(PANIC % 'on_panic = "pause";', directory, "--control", control) as m, Qmp(control) as qmp:
+        equal(m.inb(0x505), 3, "what the guest may report")
+        m.outb(0x505, 2)
+        equal(qmp.event("GUEST_CRASHLOADED"), {"action": "run"}, "a crash kernel")
+        equal(qmp.ask("query-status")["status"], "running", "it goes on")
+        m.outb(0x505, 1)
+        equal(qmp.event("GUEST_PANICKED"), {"action": "pause"}, "the event")
+        qmp.event("STOP")
+        equal(qmp.ask("query-status"), {"running": False, "singlestep": False, "status": "guest-panicked"}, "status")
+        qmp.ask("cont")
+        equal(qmp.ask("query-status")["status"], "running", "after cont")
+    with TestMachine(PANIC % "", directory, "--control", control, name="ends") as m, Qmp(control) as qmp:
+        m.raw("outb 0x505 1")
+        equal(qmp.event("GUEST_PANICKED"), {"action": "poweroff"}, "the event")
+        equal(qmp.event("SHUTDOWN"), {"guest": True, "reason": "guest-panic"}, "the end")
+        equal(m.process.wait(20), 0, "exit status")
+
+
+def test_a_guest_that_switches_off_says_so(directory):
+    with Machine(directory) as m:
+        m.config_write(1 << 3 | 3, 0x40, 0x601)
+        m.config_write(1 << 3 | 3, 0x80, 1, 1)
+        m.raw("outw 0x604 0x2000")  # SLP_EN, type 0: S5
+        equal(m.qmp.event("SHUTDOWN"), {"guest": True, "reason": "guest-shutdown"}, "SHUTDOWN")
+        equal(m.process.wait(20), 0, "exit status")
+
+
 if __name__ == "__main__":
     run_tests([test for name, test in sorted(globals().items()) if name.startswith("test_")])

@@ -15,6 +15,8 @@ extern "C" {
 #define BP_REQUEST_STOP     2u /* pause the machine until someone resumes it: error policy "stop" */
 #define BP_REQUEST_RESET    3u /* reset the machine */
 #define BP_REQUEST_POWEROFF 4u /* the guest switched itself off */
+#define BP_REQUEST_PANIC_STOP 5u /* the guest says that it has died: pause until someone looks */
+#define BP_REQUEST_PANIC_END  6u /* likewise: end the program */
 
 #define BP_OPEN_READ   (1u << 0)
 #define BP_OPEN_WRITE  (1u << 1)
