@@ -23,38 +23,13 @@ blk_save(void *self, const struct bp_state_sink *sink)
     return result == 0 ? bp_virtio_save(blk->virtio, sink) : result;
 }
 
-/* The device's own records; the transport looks at its own. */
-static int32_t
-take(struct blk_saved *saved, const void *data, uint64_t length)
-{
-    struct bp_state_reader reader;
-    struct bp_state_record record;
-    uint32_t found = 0;
-    int32_t more;
-
-    bp_state_reader_init(&reader, data, length);
-    while ((more = bp_state_next(&reader, &record)) > 0) {
-        int32_t known = bp_state_check_record(fields, FIELD_COUNT, &record);
-
-        if (known < 0) {
-            return known;
-        }
-        if (known > 0) {
-            found += (uint32_t)bp_state_take_record(fields, FIELD_COUNT, saved, &record);
-        } else if ((record.tag & BP_STATE_MUST) &&
-                   (record.tag & ~BP_STATE_MUST) < BP_VIRTIO_STATE_TAGS) {
-            return -EPROTO;
-        }
-    }
-    return more < 0 ? more : found < FIELD_COUNT ? -EINVAL : 0;
-}
-
 static int32_t
 blk_validate(void *self, uint32_t version, const void *data, uint64_t length)
 {
     struct blk *blk = self;
     struct blk_saved saved;
-    int32_t result = take(&saved, data, length);
+    int32_t result =
+        bp_state_restore_part(fields, FIELD_COUNT, &saved, data, length, BP_VIRTIO_STATE_TAGS);
 
     return result == 0 ? bp_virtio_validate(blk->virtio, data, length) : result;
 }
@@ -64,7 +39,8 @@ blk_restore(void *self, uint32_t version, const void *data, uint64_t length)
 {
     struct blk *blk = self;
     struct blk_saved saved;
-    int32_t result = take(&saved, data, length);
+    int32_t result =
+        bp_state_restore_part(fields, FIELD_COUNT, &saved, data, length, BP_VIRTIO_STATE_TAGS);
 
     if (result == 0) {
         result = bp_virtio_restore(blk->virtio, data, length);

@@ -133,45 +133,20 @@ check(const struct net *net, const struct net_saved *saved)
     return 0;
 }
 
-/* The device's own records; the transport looks at its own. */
-static int32_t
-take(const struct net *net, struct net_saved *saved, const void *data, uint64_t length)
-{
-    struct bp_state_reader reader;
-    struct bp_state_record record;
-    uint64_t seen = 0, must = 0;
-    int32_t more;
-    uint32_t i;
-
-    memset(saved, 0, sizeof(*saved));
-    bp_state_reader_init(&reader, data, length);
-    while ((more = bp_state_next(&reader, &record)) > 0) {
-        int32_t known = bp_state_check_record(fields, FIELD_COUNT, &record);
-
-        if (known < 0) {
-            return known;
-        }
-        if (known > 0) {
-            (void)bp_state_take_record(fields, FIELD_COUNT, saved, &record);
-            seen |= UINT64_C(1) << (record.tag & 63);
-        } else if ((record.tag & BP_STATE_MUST) &&
-                   (record.tag & ~BP_STATE_MUST) < BP_VIRTIO_STATE_TAGS) {
-            return -EPROTO;
-        }
-    }
-    for (i = 0; i < FIELD_COUNT; i++) {
-        must |= fields[i].flags & BP_FIELD_REQUIRED ? UINT64_C(1) << (fields[i].tag & 63) : 0;
-    }
-    return more < 0 ? more : (must & ~seen) != 0 ? -EINVAL : check(net, saved);
-}
-
 /* Takes a state apart on the heap. *ret: to be freed. */
 static int32_t
 read_state(struct net *net, const void *data, uint64_t length, struct net_saved **ret)
 {
     struct net_saved *saved = calloc(1, sizeof(*saved));
-    int32_t result = saved != NULL ? take(net, saved, data, length) : -ENOMEM;
+    int32_t result = -ENOMEM;
 
+    if (saved != NULL) {
+        result =
+            bp_state_restore_part(fields, FIELD_COUNT, saved, data, length, BP_VIRTIO_STATE_TAGS);
+    }
+    if (result == 0) {
+        result = check(net, saved);
+    }
     if (result != 0) {
         free(saved);
         return result;

@@ -36,29 +36,10 @@ vscsi_save(void *self, const struct bp_state_sink *sink)
 static int32_t
 take(struct vscsi_saved *saved, const void *data, uint64_t length)
 {
-    struct bp_state_reader reader;
-    struct bp_state_record record;
-    uint32_t found = 0;
-    int32_t more;
+    int32_t result =
+        bp_state_restore_part(fields, FIELD_COUNT, saved, data, length, BP_VIRTIO_STATE_TAGS);
 
-    bp_state_reader_init(&reader, data, length);
-    while ((more = bp_state_next(&reader, &record)) > 0) {
-        int32_t known = bp_state_check_record(fields, FIELD_COUNT, &record);
-
-        if (known < 0) {
-            return known;
-        }
-        if (known > 0) {
-            found += (uint32_t)bp_state_take_record(fields, FIELD_COUNT, saved, &record);
-        } else if ((record.tag & BP_STATE_MUST) &&
-                   (record.tag & ~BP_STATE_MUST) < BP_VIRTIO_STATE_TAGS) {
-            return -EPROTO;
-        }
-    }
-    if (more < 0) {
-        return more;
-    }
-    return found < FIELD_COUNT || saved->cdb_size == 0 ? -EINVAL : 0;
+    return result == 0 && saved->cdb_size == 0 ? -EINVAL : result;
 }
 
 static int32_t

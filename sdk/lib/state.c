@@ -195,9 +195,9 @@ state_has(const void *data, uint64_t length, uint32_t tag)
     return 0;
 }
 
-int32_t
-bp_state_validate(const struct bp_state_field *fields, uint32_t count, const void *data,
-                  uint64_t length)
+static int32_t
+validate_part(const struct bp_state_field *fields, uint32_t count, const void *data,
+              uint64_t length, uint32_t end_tag)
 {
     struct bp_state_reader reader;
     struct bp_state_record record;
@@ -206,7 +206,9 @@ bp_state_validate(const struct bp_state_field *fields, uint32_t count, const voi
 
     bp_state_reader_init(&reader, data, length);
     while ((more = bp_state_next(&reader, &record)) > 0) {
-        int32_t known = bp_state_check_record(fields, count, &record);
+        uint32_t mine = (record.tag & ~BP_STATE_MUST) < end_tag;
+        int32_t known = mine ? bp_state_check_record(fields, count, &record) : 1;
+
         if (known < 0) {
             return known;
         }
@@ -226,12 +228,19 @@ bp_state_validate(const struct bp_state_field *fields, uint32_t count, const voi
 }
 
 int32_t
-bp_state_restore(const struct bp_state_field *fields, uint32_t count, void *object,
-                 const void *data, uint64_t length)
+bp_state_validate(const struct bp_state_field *fields, uint32_t count, const void *data,
+                  uint64_t length)
+{
+    return validate_part(fields, count, data, length, BP_STATE_MUST);
+}
+
+int32_t
+bp_state_restore_part(const struct bp_state_field *fields, uint32_t count, void *object,
+                      const void *data, uint64_t length, uint32_t end_tag)
 {
     struct bp_state_reader reader;
     struct bp_state_record record;
-    int32_t result = bp_state_validate(fields, count, data, length);
+    int32_t result = validate_part(fields, count, data, length, end_tag);
 
     if (result < 0) {
         return result;
@@ -241,4 +250,11 @@ bp_state_restore(const struct bp_state_field *fields, uint32_t count, void *obje
         (void)bp_state_take_record(fields, count, object, &record);
     }
     return 0;
+}
+
+int32_t
+bp_state_restore(const struct bp_state_field *fields, uint32_t count, void *object,
+                 const void *data, uint64_t length)
+{
+    return bp_state_restore_part(fields, count, object, data, length, BP_STATE_MUST);
 }

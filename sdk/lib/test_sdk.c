@@ -158,6 +158,23 @@ test_unknown_records_are_skipped_unless_they_must_not(void **state)
 }
 
 static void
+test_part_of_a_state_ignores_what_is_somebody_elses(void **state)
+{
+    const struct object from = {4, {1, 2, 3}, 9};
+    struct object to = {0};
+    struct sink sink = saved(&from), twice = {.table = {.size = sizeof(twice.table), .put = put}};
+
+    assert_int_equal(put(&sink.table, 78 | BP_STATE_MUST, "x", 1), 0);
+    assert_int_equal(bp_state_restore_part(fields, 3, &to, sink.data, sink.length, 78), 0);
+    assert_int_equal(to.small, 4);
+    assert_int_equal(bp_state_restore_part(fields, 3, &to, sink.data, sink.length, 79), -EPROTO);
+    /* Two records of a field do not stand for a required one that is missing. */
+    assert_int_equal(put(&twice.table, 3, &from.large, 8), 0);
+    assert_int_equal(put(&twice.table, 3, &from.large, 8), 0);
+    assert_int_equal(bp_state_restore_part(fields, 3, &to, twice.data, twice.length, 78), -EINVAL);
+}
+
+static void
 test_missing_optional_field_keeps_its_value(void **state)
 {
     const struct object from = {4, {1, 2, 3}, 9};
@@ -189,6 +206,7 @@ main(void)
         cmocka_unit_test(test_state_comes_back_and_is_little_endian),
         cmocka_unit_test(test_bad_state_is_refused_and_changes_nothing),
         cmocka_unit_test(test_unknown_records_are_skipped_unless_they_must_not),
+        cmocka_unit_test(test_part_of_a_state_ignores_what_is_somebody_elses),
         cmocka_unit_test(test_missing_optional_field_keeps_its_value),
         cmocka_unit_test(test_error_policy_stops_for_space_and_reports_the_rest),
     };

@@ -54,6 +54,10 @@ int32_t bp_state_validate(const struct bp_state_field *fields, uint32_t count, c
 /* Checks likewise, and only then takes the fields over into the object. */
 int32_t bp_state_restore(const struct bp_state_field *fields, uint32_t count, void *object,
                          const void *data, uint64_t length) BP_MUST_CHECK;
+/* The same for a state of which these fields, and all tags below end_tag, are one part: records
+ * with higher tags are somebody else's. */
+int32_t bp_state_restore_part(const struct bp_state_field *fields, uint32_t count, void *object,
+                              const void *data, uint64_t length, uint32_t end_tag) BP_MUST_CHECK;
 
 /* Walking records by hand, for state that is more than a table. */
 struct bp_state_reader {
