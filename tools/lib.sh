@@ -13,7 +13,7 @@ packages_demo=(seabios grub-pc-bin grub-common e2fsprogs)
 # llvm: the symbols in a sanitizer's report. g++: the C++ headers, for clang's C++ as well.
 # mtools, qemu-utils, acpica-tools, dmidecode: peers that read what we write.
 packages_test=(git python3 libcmocka-dev clang libclang-rt-14-dev llvm g++ binutils busybox-static
-    cpio mtools qemu-utils nbdkit openssl acpica-tools dmidecode xorriso tgt iproute2
+    cpio mtools qemu-utils nbdkit openssl acpica-tools dmidecode xorriso tgt sg3-utils iproute2
     tcpdump dnsmasq-base passt)
 packages_check=(git python3 binutils clang clang-format clang-tidy codespell)
 

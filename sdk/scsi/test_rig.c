@@ -207,6 +207,15 @@ rig_new(uint32_t type, uint32_t flags, uint64_t blocks, uint32_t kept)
     return rig_new_sized(type, flags, blocks, kept, 1u << 20);
 }
 
+/* Without checks of each byte: a fuzzer makes many. */
+__attribute__((no_sanitize("address"))) static void
+fill_image(uint8_t *image, uint64_t bytes)
+{
+    for (uint64_t i = 0; i < bytes; i++) {
+        image[i] = (uint8_t)(i ^ i >> 8 ^ i >> 11 * 2);
+    }
+}
+
 struct rig *
 rig_new_sized(uint32_t type, uint32_t flags, uint64_t blocks, uint32_t kept, uint64_t data_bytes)
 {
@@ -244,9 +253,7 @@ rig_new_sized(uint32_t type, uint32_t flags, uint64_t blocks, uint32_t kept, uin
     };
     rig->image = malloc(image_bytes(blocks * size));
     assert_non_null(rig->image);
-    for (uint64_t i = 0; i < image_bytes(blocks * size); i++) {
-        rig->image[i] = (uint8_t)(i ^ i >> 8 ^ i >> 11 * 2);
-    }
+    fill_image(rig->image, image_bytes(blocks * size));
     rig->arena = aligned_alloc(4096, BP_SCSI_ARENA_BYTES);
     args.arena = rig->arena;
     bp_scsi_unit_init(&rig->unit, &args);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Linux uses virtio-scsi: 256 disks (64 targets with 4 LUNs), a CD, and a LUN of an iSCSI target; sg3-utils look at
-all of them in the guest, and the host compares. Not part of the suite, it takes minutes:
+them in the guest, and the host compares. A unit comes, grows and goes with I/O in flight. Not part of the suite, it takes minutes:
 BACKPLANE_BUILD=build python3 tests/linux/test_linux_scsi.py"""
 
 import hashlib
@@ -49,7 +49,7 @@ def describe(directory, tgt):
         backends += f'i{name} = {{ plugin = "block-file"; path = "{image(directory, target, lun)}"; }};\n'
         backends += f'd{name} = {{ plugin = "scsi-disk"; backend = "i{name}"; {identity} }};\n'
         luns.append(f'{{ target = {target}; lun = {lun}; backend = "d{name}"; }}')
-    luns.append('{ target = 64; backend = "cd"; }')
+    luns += ['{ target = 64; backend = "cd"; }', "{ target = 65; lun = 3; }"]
     cmdline = CMDLINE + (INTERPRETED if is_interpreting_kvm() else "") + " quiet"
     return f"""
 machine = {{ memory = "160M"; control = "{directory}/qmp";
@@ -85,6 +85,7 @@ def check_tools(facts, directory):
     equal(facts.get("vpd_serial"), "D-4711", "sg_vpd -p sn")
     equal(facts.get("naa"), "0x" + WWN, "sg_vpd -p di")
     equal(facts.get("wwid"), "naa." + WWN, "what the kernel names it, and /dev/disk/by-id")
+    equal(facts.get("wwids"), "256", "disks with names of their own")
     equal(facts.get("size"), str(DISK_BYTES // 512), "the kernel's capacity")
     equal(facts.get("readcap"), f"Number of logical blocks={DISK_BYTES // 512}", "sg_readcap")
     check("lbpme=1" in facts.get("thin", ""), "sg_readcap: thin")
@@ -110,6 +111,37 @@ def check_target(facts, tgt):
         equal(hashlib.md5(file.read(512)).hexdigest(), facts.get("caw_data"), "what the target has")
 
 
+def change_a_unit(machine, qmp, directory):
+    """A unit is added, grows and is removed while the guest writes to it and reads it."""
+    path = os.path.join(directory, "hot.img")
+    with open(path, "wb") as file:
+        file.truncate(DISK_BYTES)
+    machine.wait_for("READY add", 120)
+    qmp.ask("blockdev-add", driver="block-file", node__name="hot-file", path=path)
+    qmp.ask("device_add", driver="scsi-disk", id="hot", bus="scsi0.0", drive="hot-file", scsi__id=65, lun=3)
+    machine.wait_for("READY grow", 120)
+    qmp.ask("block_resize", **{"node-name": "hot-file", "size": 2 * DISK_BYTES})
+    machine.wait_for("READY remove", 120)
+    qmp.socket.settimeout(300)
+    qmp.ask("device_del", id="hot")
+    while qmp.event("DEVICE_DELETED")["device"] != "hot":
+        pass
+    qmp.ask("blockdev-del", node__name="hot-file")
+    machine.wait_for("FACT end", 240)
+
+
+def check_changed_unit(facts, directory):
+    check(facts.get("hot_wwid", "").startswith("naa."), "its name")
+    equal((facts.get("hot_size"), facts.get("hot_resized")), (str(DISK_BYTES // 512), str(2 * DISK_BYTES // 512)),
+          "sectors before and after")
+    equal(facts.get("hot_last"), "512", "its last block after that")
+    equal((facts.get("hot_written"), facts.get("hot_writer"), facts.get("hot_reader"), facts.get("hot_gone")),
+          ("yes", "ended after some", "ended", "yes"), "and it went with its I/O")
+    with open(os.path.join(directory, "hot.img"), "rb") as file:
+        file.seek(5 * 512)
+        equal(hashlib.md5(file.read(512)).hexdigest(), facts.get("caw_data"), "what was written")
+
+
 def test_256_disks_a_cd_and_an_iscsi_lun(directory):
     disc = make_images(directory)
     with Tgt(directory) as tgt:
@@ -117,7 +149,7 @@ def test_256_disks_a_cd_and_an_iscsi_lun(directory):
             print(f"# ready after {machine.wait_for('READY resize', 1500):.0f} s")
             with Qmp(os.path.join(directory, "qmp")) as qmp:
                 qmp.ask("block_resize", **{"node-name": "i0_0", "size": 2 * DISK_BYTES})
-                machine.wait_for("FACT end", 120)
+                change_a_unit(machine, qmp, directory)
             status = machine.wait_end(120)
             text = machine.text()
         equal(status, 0, "exit status")
@@ -128,6 +160,8 @@ def test_256_disks_a_cd_and_an_iscsi_lun(directory):
         check_samples(directory)
         check_tools(facts, directory)
         check_target(facts, tgt)
+        check("FACT await_failed" not in text, "the guest waited in vain")
+        check_changed_unit(facts, directory)
         equal(facts.get("resized"), str(2 * DISK_BYTES // 512), "sectors after the resize")
 
 
