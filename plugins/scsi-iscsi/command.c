@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Commands on their way to the target and back. With the lock, but for submit(). */
+/* Commands on their way to the target and back. With the lock. */
 #include "iscsi.h"
 
 #include <backplane/sdk/bits.h>
@@ -12,32 +12,10 @@
 /* --- ending ------------------------------------------------------------------------------------
  */
 
-static uint32_t
-is_ordered(const struct slot *slot)
+static struct unit *
+unit_of(const struct slot *slot)
 {
-    return slot->request.attribute == BP_SCSI_ORDERED;
-}
-
-void
-command_end(struct slot *slot, int32_t result)
-{
-    struct unit *unit = slot->queue->unit;
-    struct unit_queue *queue = slot->queue;
-
-    if (slot->state == SLOT_ACTIVE) {
-        unit->active--;
-        unit->ordered -= is_ordered(slot);
-    }
-    slot->state = SLOT_ENDED;
-    slot->result = result;
-    slot->next = NULL;
-    if (queue->ended_last != NULL) {
-        queue->ended_last->next = slot;
-    } else {
-        queue->ended_first = slot;
-    }
-    queue->ended_last = slot;
-    queue_kick(queue);
+    return unit_of_front(slot->slot.queue->front);
 }
 
 /* CHECK CONDITION of our own, fixed format. */
@@ -53,42 +31,7 @@ end_with_sense(struct slot *slot, uint8_t key, uint16_t code)
     slot->sense_length = 18;
     slot->status = BP_SCSI_CHECK_CONDITION;
     slot->moved = 0;
-    command_end(slot, 0);
-}
-
-static void
-append(struct slot *slot)
-{
-    struct unit *unit = slot->queue->unit;
-
-    slot->state = SLOT_PENDING;
-    slot->next = NULL;
-    if (unit->pending_last != NULL) {
-        unit->pending_last->next = slot;
-    } else {
-        unit->pending_first = slot;
-    }
-    unit->pending_last = slot;
-}
-
-void
-command_unlink(struct slot *slot)
-{
-    struct unit *unit = slot->queue->unit;
-    struct slot *before = NULL;
-
-    for (struct slot *at = unit->pending_first; at != NULL; before = at, at = at->next) {
-        if (at != slot) {
-            continue;
-        }
-        if (before != NULL) {
-            before->next = slot->next;
-        } else {
-            unit->pending_first = slot->next;
-        }
-        unit->pending_last = unit->pending_last == slot ? before : unit->pending_last;
-        return;
-    }
+    bp_scsi_slot_end(&slot->slot, 0);
 }
 
 /* Commands that may be carried out twice without anybody knowing. */
@@ -98,22 +41,21 @@ is_safe(const struct slot *slot)
     static const uint8_t safe[] = {0x00, 0x08, 0x12, 0x1a, 0x25, 0x28, 0x34, 0x35, 0x43, 0x4d,
                                    0x5a, 0x5e, 0x88, 0x90, 0x91, 0x9e, 0xa0, 0xa3, 0xa8};
 
-    return memchr(safe, slot->request.cdb[0], sizeof(safe)) != NULL && slot->tries < ISCSI_RETRIES;
+    return memchr(safe, slot->slot.request.cdb[0], sizeof(safe)) != NULL &&
+           slot->tries < ISCSI_RETRIES;
 }
 
 /* The session went away under a command. */
 static void
 lose(struct slot *slot)
 {
-    struct unit *unit = slot->queue->unit;
+    struct unit *unit = unit_of(slot);
 
     if (!is_safe(slot) || unit->state == SESSION_CLOSED) {
-        command_end(slot, -EIO);
+        bp_scsi_slot_end(&slot->slot, -EIO);
         return;
     }
-    unit->active--;
-    unit->ordered -= is_ordered(slot);
-    append(slot);
+    bp_scsi_slot_hold(&slot->slot);
 }
 
 /* --- answers of the target ---------------------------------------------------------------------
@@ -138,7 +80,7 @@ take_sense(struct slot *slot, const struct scsi_task *task)
 static void
 take_answer(struct slot *slot, const struct scsi_task *task, uint32_t status)
 {
-    struct bp_scsi_request *request = &slot->request;
+    const struct bp_scsi_request *request = &slot->slot.request;
     uint64_t offered = request->in_length + request->out_length;
 
     slot->status = status;
@@ -155,7 +97,7 @@ take_answer(struct slot *slot, const struct scsi_task *task, uint32_t status)
     if (task->residual_status == SCSI_RESIDUAL_UNDERFLOW && request->out_length != 0) {
         slot->moved -= bp_min_u64(task->residual, slot->moved);
     }
-    command_end(slot, task->residual_status == SCSI_RESIDUAL_OVERFLOW ? -EOVERFLOW : 0);
+    bp_scsi_slot_end(&slot->slot, task->residual_status == SCSI_RESIDUAL_OVERFLOW ? -EOVERFLOW : 0);
 }
 
 static void
@@ -170,7 +112,7 @@ answered(struct iscsi_context *context, int status, void *data, void *opaque)
         if (status >= 0 && status <= 0xff) {
             take_answer(slot, job->task, (uint32_t)status);
         } else if (status == SCSI_STATUS_TIMEOUT) {
-            command_end(slot, -EIO);
+            bp_scsi_slot_end(&slot->slot, -EIO);
         } else {
             unit->broken |= !unit->losing;
             lose(slot);
@@ -187,7 +129,7 @@ answered(struct iscsi_context *context, int status, void *data, void *opaque)
 static struct job *
 new_job(struct slot *slot)
 {
-    const struct bp_scsi_request *request = &slot->request;
+    const struct bp_scsi_request *request = &slot->slot.request;
     struct job *job = calloc(1, sizeof(*job));
     int direction = request->out_length != 0  ? SCSI_XFER_WRITE
                     : request->in_length != 0 ? SCSI_XFER_READ
@@ -198,7 +140,7 @@ new_job(struct slot *slot)
         return NULL;
     }
     memcpy(cdb, request->cdb, bp_min_u32(request->cdb_length, sizeof(cdb)));
-    job->unit = slot->queue->unit;
+    job->unit = unit_of(slot);
     job->slot = slot;
     job->task = scsi_create_task(sizeof(cdb), cdb, direction,
                                  (int)(request->out_length + request->in_length));
@@ -222,17 +164,14 @@ new_job(struct slot *slot)
 static void
 send(struct slot *slot)
 {
-    struct unit *unit = slot->queue->unit;
+    struct unit *unit = unit_of(slot);
     struct job *job = new_job(slot);
-    struct iscsi_data data = {.size = slot->request.out_length};
+    struct iscsi_data data = {.size = slot->slot.request.out_length};
 
-    slot->state = SLOT_ACTIVE;
     slot->tries++;
-    unit->active++;
-    unit->ordered += is_ordered(slot);
     if (job == NULL) {
         slot->status = BP_SCSI_BUSY;
-        command_end(slot, 0);
+        bp_scsi_slot_end(&slot->slot, 0);
         return;
     }
     slot->job = job;
@@ -246,13 +185,14 @@ send(struct slot *slot)
         free(job);
         lose(slot);
     }
+    session_update(unit);
 }
 
 /* SAM-5 5.14: these do not report it. */
 static uint32_t
 hears_of_loss(struct unit *unit, const struct slot *slot)
 {
-    uint8_t opcode = slot->request.cdb[0];
+    uint8_t opcode = slot->slot.request.cdb[0];
 
     if (!unit->nexus_lost || opcode == 0x12 || opcode == 0xa0 || opcode == 0x03) {
         return 0;
@@ -262,43 +202,37 @@ hears_of_loss(struct unit *unit, const struct slot *slot)
 }
 
 static uint32_t
-must_wait(const struct unit *unit, const struct slot *slot)
+must_wait(struct bp_scsi_slot *slot)
 {
-    return unit->state != SESSION_READY || unit->broken || unit->ordered != 0 ||
-           (is_ordered(slot) && unit->active != 0);
+    const struct unit *unit = unit_of(iscsi_slot(slot));
+
+    return unit->state != SESSION_READY || unit->broken;
 }
 
-void
-commands_send(struct unit *unit)
+static void
+start(struct bp_scsi_slot *slot)
 {
-    while (unit->pending_first != NULL && !must_wait(unit, unit->pending_first)) {
-        struct slot *slot = unit->pending_first;
+    struct slot *command = iscsi_slot(slot);
 
-        command_unlink(slot);
-        if (hears_of_loss(unit, slot)) {
-            end_with_sense(slot, 0x06, 0x2907); /* I_T nexus loss occurred */
-        } else {
-            send(slot);
-        }
+    if (hears_of_loss(unit_of(command), command)) {
+        end_with_sense(command, 0x06, 0x2907); /* I_T nexus loss occurred */
+    } else {
+        send(command);
     }
 }
 
 void
 commands_fail_pending(struct unit *unit)
 {
-    while (unit->pending_first != NULL) {
-        struct slot *slot = unit->pending_first;
-
-        command_unlink(slot);
-        command_end(slot, -EIO);
+    while (unit->front.held_first != NULL) {
+        bp_scsi_slot_end(unit->front.held_first, -EIO);
     }
 }
 
 static uint32_t
 is_bad(const struct bp_scsi_request *request)
 {
-    return request->cdb_length == 0 || request->cdb_length > SCSI_CDB_MAX_SIZE ||
-           request->flags != 0 || request->attribute > BP_SCSI_ORDERED ||
+    return request->cdb_length > SCSI_CDB_MAX_SIZE ||
            (request->in_length != 0 && request->out_length != 0) ||
            request->in_length > ISCSI_MAX_BYTES || request->out_length > ISCSI_MAX_BYTES;
 }
@@ -313,35 +247,49 @@ shorten(struct bp_scsi_request *request)
     }
 }
 
-static void
-take(struct unit_queue *queue, const struct bp_scsi_request *request)
+static int32_t
+check(struct bp_scsi_slot *slot)
 {
-    struct slot *slot = queue->free;
+    struct slot *command = iscsi_slot(slot);
 
-    queue->free = slot->next;
-    queue->taken++;
-    *slot = (struct slot){.queue = queue, .request = *request};
+    *command = (struct slot){.slot = *slot};
     shorten(&slot->request);
-    if (is_bad(&slot->request)) {
-        command_end(slot, -EINVAL);
-    } else {
-        append(slot);
-    }
+    return is_bad(&slot->request) ? -EINVAL : 0;
 }
 
-int32_t
-iscsi_submit(void *self, void *opaque, const struct bp_scsi_request *requests, uint32_t count)
+/* Ends a command here; what the network still has of it finds nobody. */
+static void
+cancel(struct bp_scsi_slot *slot)
 {
-    struct unit *unit = self;
-    struct unit_queue *queue = opaque;
-    uint32_t taken = 0;
+    struct job *job = iscsi_slot(slot)->job;
 
-    pthread_mutex_lock(&unit->lock);
-    while (taken < count && queue->free != NULL) {
-        take(queue, &requests[taken++]);
+    iscsi_slot(slot)->job = NULL;
+    bp_scsi_slot_end(slot, -ECANCELED);
+    if (job != NULL) {
+        job->slot = NULL;
+        (void)iscsi_scsi_cancel_task(job->unit->context, job->task);
     }
-    commands_send(unit);
-    session_update(unit);
-    pthread_mutex_unlock(&unit->lock);
-    return (int32_t)taken;
 }
+
+static void
+outcome(const struct bp_scsi_slot *slot, struct bp_scsi_outcome *outcome)
+{
+    const struct slot *command = (const struct slot *)(const void *)slot;
+    uint64_t moved = command->moved;
+
+    outcome->status = command->status;
+    outcome->sense = command->sense;
+    outcome->sense_length = command->sense_length;
+    outcome->in_moved = slot->request.out_length != 0 ? 0 : moved;
+    outcome->out_moved = slot->request.out_length != 0 ? moved : 0;
+}
+
+const struct bp_scsi_front_ops iscsi_front_ops = {
+    .queue_bytes = sizeof(struct bp_scsi_queue),
+    .slot_bytes = sizeof(struct slot),
+    .check = check,
+    .must_wait = must_wait,
+    .start = start,
+    .abort = cancel,
+    .outcome = outcome,
+};

@@ -10,8 +10,7 @@
  * commands; manage.c: task management. */
 #pragma once
 
-#include <backplane/scsi.h>
-#include <backplane/sdk/sdk.h>
+#include <backplane/sdk/scsi_front.h>
 
 #include <iscsi/iscsi.h>
 #include <iscsi/scsi-lowlevel.h>
@@ -20,8 +19,6 @@
 #define ISCSI_NAME_BYTES      224u /* RFC 7143 4.2.7 */
 #define ISCSI_SECRET_BYTES    256u
 #define ISCSI_MOST_ATTENTIONS 10u
-#define ISCSI_FUNCTIONS       8u  /* of a queue at a time */
-#define ISCSI_BATCH           32u /* completions in one call */
 #define ISCSI_MAX_BYTES       (4u << 20)
 #define ISCSI_RETRIES         3u
 
@@ -32,23 +29,12 @@
 #define SESSION_WAITING    3u /* the timer starts the next attempt */
 
 struct unit;
-struct unit_queue;
-
-/* Of a slot. */
-#define SLOT_FREE    0u
-#define SLOT_PENDING 1u /* waits for the session, or for others by its attribute */
-#define SLOT_ACTIVE  2u
-#define SLOT_ENDED   3u
 
 /* A command. */
 struct slot {
-    struct slot *next; /* pending, ended, or free ones */
-    struct unit_queue *queue;
-    struct bp_scsi_request request;
-    struct job *job; /* ACTIVE */
-    uint32_t state;
+    struct bp_scsi_slot slot; /* first member: the front casts */
+    struct job *job;          /* ACTIVE */
     uint32_t tries;
-    int32_t result;
     uint32_t status;
     uint32_t sense_length;
     uint8_t sense[252];
@@ -63,35 +49,6 @@ struct job {
     uint8_t *data; /* out */
 };
 
-/* Task management on its way. */
-struct function {
-    struct unit_queue *queue;
-    uint64_t user;
-    uint64_t request;
-    uint32_t kind; /* BP_SCSI_ABORT_TASK ...; 0: free */
-    uint32_t ended;
-    uint32_t serial; /* tells an answer for one of before */
-    int32_t result;
-};
-
-struct unit_queue {
-    struct unit_queue *next;
-    struct unit *unit;
-    struct bp_scsi_client client;
-    void *opaque;
-    uint64_t initiator;
-    uint32_t loop;
-    uint32_t slot_count;
-    uint32_t taken; /* slots that are not free */
-    uint32_t scheduled;
-    uint32_t coming; /* deferred calls */
-    uint32_t closed;
-    struct slot *slots;
-    struct slot *free;
-    struct slot *ended_first, *ended_last;
-    struct function functions[ISCSI_FUNCTIONS];
-};
-
 struct unit {
     struct bp_services services;
     /* options */
@@ -101,13 +58,12 @@ struct unit {
     char user[ISCSI_SECRET_BYTES], secret[ISCSI_SECRET_BYTES];
     char target_user[ISCSI_SECRET_BYTES], target_secret[ISCSI_SECRET_BYTES];
     uint32_t lun;
-    uint32_t isid;        /* 24 bits, the same after a restart */
-    uint32_t timeout;     /* s */
-    uint32_t patience;    /* s that commands wait for a lost connection */
-    uint32_t digest;      /* enum iscsi_header_digest */
-    uint32_t type;        /* peripheral device type */
-    pthread_mutex_t lock; /* protects: all below, and libiscsi */
-    pthread_cond_t idle;  /* something was delivered */
+    uint32_t isid;              /* 24 bits, the same after a restart */
+    uint32_t timeout;           /* s */
+    uint32_t patience;          /* s that commands wait for a lost connection */
+    uint32_t digest;            /* enum iscsi_header_digest */
+    uint32_t type;              /* peripheral device type */
+    struct bp_scsi_front front; /* its lock protects: all below, and libiscsi */
     struct iscsi_context *context;
     uint32_t state;  /* SESSION_... */
     uint32_t broken; /* the session has to be given up */
@@ -118,11 +74,6 @@ struct unit {
     uint32_t ticks;
     uint32_t nexus_lost; /* the initiator shall hear it */
     uint32_t attentions; /* of the target, since the last login */
-    uint32_t active;
-    uint32_t ordered;
-    uint32_t serial; /* of functions */
-    struct slot *pending_first, *pending_last;
-    struct unit_queue *queues;
 };
 
 /* --- session.c ---------------------------------------------------------------------------------
@@ -141,24 +92,30 @@ void session_poll(struct unit *unit);
 /* --- command.c ---------------------------------------------------------------------------------
  */
 
-/* bp_scsi_ops.submit */
-int32_t iscsi_submit(void *self, void *queue, const struct bp_scsi_request *requests,
-                     uint32_t count);
-/* All with the lock. Ends a command that is not delivered yet. */
-void command_end(struct slot *slot, int32_t result);
-/* Takes a pending one off the list. */
-void command_unlink(struct slot *slot);
-/* Sends what may go. */
-void commands_send(struct unit *unit);
-/* The connection has been away for too long. */
+extern const struct bp_scsi_front_ops iscsi_front_ops;
+
+/* With the lock: ends those that wait for the session. */
 void commands_fail_pending(struct unit *unit);
 
-/* --- queue.c, manage.c -------------------------------------------------------------------------
+/* --- manage.c ----------------------------------------------------------------------------------
+ */
+
+/* bp_scsi_ops.manage */
+int32_t iscsi_manage(void *self, void *queue, const struct bp_scsi_management *management);
+
+/* --- queue.c -----------------------------------------------------------------------------------
  */
 
 extern const struct bp_scsi_ops iscsi_ops;
 
-/* With the lock: sees to it that the queue's loop comes and delivers. */
-void queue_kick(struct unit_queue *queue);
-/* bp_scsi_ops.manage */
-int32_t iscsi_manage(void *self, void *queue, const struct bp_scsi_management *management);
+static inline struct unit *
+unit_of_front(struct bp_scsi_front *front)
+{
+    return (struct unit *)(void *)((uint8_t *)front - offsetof(struct unit, front));
+}
+
+static inline struct slot *
+iscsi_slot(struct bp_scsi_slot *slot)
+{
+    return (struct slot *)(void *)slot;
+}

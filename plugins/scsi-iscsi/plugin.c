@@ -182,8 +182,7 @@ iscsi_destroy(void *self)
     struct unit *unit = self;
 
     session_close(unit);
-    (void)pthread_cond_destroy(&unit->idle);
-    (void)pthread_mutex_destroy(&unit->lock);
+    bp_scsi_front_done(&unit->front);
     explicit_bzero(unit, sizeof(*unit));
     free(unit);
 }
@@ -198,8 +197,7 @@ iscsi_create(const struct bp_create *args, void **self)
         return -ENOMEM;
     }
     bp_services_init(&unit->services, args->host, args->instance);
-    (void)pthread_mutex_init(&unit->lock, NULL);
-    (void)pthread_cond_init(&unit->idle, NULL);
+    bp_scsi_front_init(&unit->front, &unit->services, &iscsi_front_ops);
     unit->fd = -1;
     r = read_options(unit, args->config, args->id);
     if (r == 0) {

@@ -107,11 +107,10 @@ ready(void *opaque, uint32_t events)
 {
     struct unit *unit = opaque;
 
-    pthread_mutex_lock(&unit->lock);
+    bp_scsi_front_enter(&unit->front);
     serve(unit, events);
-    commands_send(unit);
     session_update(unit);
-    pthread_mutex_unlock(&unit->lock);
+    bp_scsi_front_leave(&unit->front);
 }
 
 /* libiscsi closes its own when it likes to; a loop must not see that. */
@@ -289,12 +288,11 @@ expired(void *opaque)
 {
     struct unit *unit = opaque;
 
-    pthread_mutex_lock(&unit->lock);
+    bp_scsi_front_enter(&unit->front);
     tick(unit);
-    commands_send(unit);
     session_update(unit);
     arm(unit);
-    pthread_mutex_unlock(&unit->lock);
+    bp_scsi_front_leave(&unit->front);
 }
 
 void
@@ -366,13 +364,13 @@ session_open(struct unit *unit)
     if (r != 0) {
         return r;
     }
-    pthread_mutex_lock(&unit->lock); /* the loop may come at once */
+    pthread_mutex_lock(&unit->front.lock); /* the loop may come at once */
     r = watch(unit);
     if (r == 0) {
         unit->state = SESSION_READY;
         arm(unit);
     }
-    pthread_mutex_unlock(&unit->lock);
+    pthread_mutex_unlock(&unit->front.lock);
     return r == 0 ? 0 : bp_fail(services, r, NULL, "cannot watch the connection");
 }
 

@@ -1,37 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bp.scsi/1 over a unit: queues and commands.
- *
- * A command is taken by submit(), runs in the unit under the target's lock, waits in its queue's
- * list of ended ones, and is delivered on the queue's loop without the lock. */
+/* bp.scsi/1 over a unit: the commands that the front starts run in the unit, under its lock. */
 #include "target.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#define PERSISTENT_RESERVE_OUT 0x5fu
+
 /* --- commands ----------------------------------------------------------------------------------
  */
 
-/* Where others share the unit, a change of reservations excludes all else. */
-static uint32_t
-is_ordered(const struct bp_scsi_target_slot *slot)
+/* Where others share the unit, a change of reservations excludes all else, and nobody overtakes. */
+static int32_t
+check(struct bp_scsi_slot *slot)
 {
-    return slot->request.attribute == BP_SCSI_ORDERED ||
-           (slot->queue->target->gate != NULL && slot->request.cdb[0] == 0x5f);
+    struct bp_scsi_target_slot *command = target_slot(slot);
+
+    command->preempted = 0;
+    command->task.status = 0;
+    command->task.moved = 0;
+    command->task.sense_length = 0;
+    if (target_of_slot(command)->gate != NULL) {
+        slot->ordered |= slot->request.cdb[0] == PERSISTENT_RESERVE_OUT;
+        slot->urgent = 0;
+    }
+    return 0;
 }
 
-static void
-put_ended(struct bp_scsi_target_slot *slot)
+static uint32_t
+must_wait(struct bp_scsi_slot *slot)
 {
-    struct bp_scsi_target_queue *queue = slot->queue;
-
-    slot->next = NULL;
-    if (queue->ended_last != NULL) {
-        queue->ended_last->next = slot;
-    } else {
-        queue->ended_first = slot;
-    }
-    queue->ended_last = slot;
-    target_kick(queue);
+    return !target_gate_admits(target_of_slot(target_slot(slot)));
 }
 
 /* The last command that PREEMPT AND ABORT has ended: it ends, too. */
@@ -42,27 +41,23 @@ end_preempting(struct bp_scsi_target *target)
         struct bp_scsi_target_slot *slot = target->preempting;
 
         target->preempting = slot->next;
-        put_ended(slot);
+        bp_scsi_slot_deliver(&slot->slot);
     }
 }
 
 void
 target_end(struct bp_scsi_target_slot *slot)
 {
-    struct bp_scsi_target *target = slot->queue->target;
+    struct bp_scsi_target *target = target_of_slot(slot);
 
-    if (slot->state == SLOT_ACTIVE) {
-        target->active--;
-        target->ordered -= is_ordered(slot);
-    }
+    bp_scsi_slot_retire(&slot->slot);
     target->preempted -= slot->preempted;
     slot->preempted = 0;
-    slot->state = SLOT_ENDED;
-    if (target->preempted != 0 && slot->request.cdb[0] == 0x5f) {
+    if (target->preempted != 0 && slot->slot.request.cdb[0] == PERSISTENT_RESERVE_OUT) {
         slot->next = target->preempting;
         target->preempting = slot;
     } else {
-        put_ended(slot);
+        bp_scsi_slot_deliver(&slot->slot);
     }
     end_preempting(target);
     target_gate_idle(target);
@@ -72,7 +67,7 @@ target_end(struct bp_scsi_target_slot *slot)
 static void
 run(struct bp_scsi_target_slot *slot, uint32_t state)
 {
-    const struct bp_scsi_request *request = &slot->request;
+    const struct bp_scsi_request *request = &slot->slot.request;
     struct bp_scsi_task *task = &slot->task;
 
     if (state == BP_SCSI_IN || state == BP_SCSI_OUT) {
@@ -80,7 +75,7 @@ run(struct bp_scsi_target_slot *slot, uint32_t state)
         uint64_t room = in ? request->in_length : request->out_length;
 
         if (task->wanted > room) {
-            slot->result = -EOVERFLOW;
+            slot->slot.result = -EOVERFLOW;
             state = bp_scsi_abort(task);
         } else {
             state = bp_scsi_move(task, in ? request->in_iov : request->out_iov,
@@ -92,358 +87,77 @@ run(struct bp_scsi_target_slot *slot, uint32_t state)
     }
 }
 
-void
-target_start(struct bp_scsi_target_slot *slot)
+static void
+start(struct bp_scsi_slot *slot)
 {
-    struct bp_scsi_target *target = slot->queue->target;
-    struct bp_scsi_task *task = &slot->task;
+    struct bp_scsi_target_slot *command = target_slot(slot);
+    struct bp_scsi_target *target = target_of_slot(command);
+    struct bp_scsi_task *task = &command->task;
 
-    slot->state = SLOT_ACTIVE;
-    target->active++;
-    target->ordered += is_ordered(slot);
     if (target_gate_failed(target)) {
         slot->result = -EIO;
-        target_end(slot);
+        target_end(command);
         return;
     }
-    bp_scsi_task_init(task, &slot->queue->nexus->nexus, slot->request.cdb,
+    bp_scsi_task_init(task, &target_queue(slot->queue)->nexus->nexus, slot->request.cdb,
                       slot->request.cdb_length);
     task->page = target->page; /* windows follow right here */
-    task->queue = slot->queue->block_queue;
+    task->queue = target_queue(slot->queue)->block_queue;
     task->tag = slot->request.user;
-    run(slot, bp_scsi_start(task));
-}
-
-/* ORDERED: after all older ones, before all younger ones. HEAD OF QUEUE: at once (SAM-5 8.7). */
-static uint32_t
-must_wait(struct bp_scsi_target *target, const struct bp_scsi_target_slot *slot)
-{
-    uint32_t head = slot->request.attribute == BP_SCSI_HEAD_OF_QUEUE && target->gate == NULL;
-
-    if (!head && (target->ordered != 0 || (is_ordered(slot) && target->active != 0))) {
-        return 1;
-    }
-    return !target_gate_admits(target);
-}
-
-void
-target_unlink_blocked(struct bp_scsi_target_slot *slot)
-{
-    struct bp_scsi_target *target = slot->queue->target;
-    struct bp_scsi_target_slot *before = NULL;
-
-    for (struct bp_scsi_target_slot *at = target->blocked_first; at != NULL;
-         before = at, at = at->next) {
-        if (at != slot) {
-            continue;
-        }
-        if (before != NULL) {
-            before->next = slot->next;
-        } else {
-            target->blocked_first = slot->next;
-        }
-        target->blocked_last = target->blocked_last == slot ? before : target->blocked_last;
-        slot->next = NULL;
-        return;
-    }
-}
-
-void
-target_unblock(struct bp_scsi_target *target)
-{
-    while (target->blocked_first != NULL && !must_wait(target, target->blocked_first)) {
-        struct bp_scsi_target_slot *slot = target->blocked_first;
-
-        target_unlink_blocked(slot);
-        target_start(slot);
-    }
-}
-
-/* NULL: all are taken. */
-static struct bp_scsi_target_slot *
-free_slot(struct bp_scsi_target_queue *queue)
-{
-    struct bp_scsi_target_slot *slot = queue->free;
-
-    if (slot != NULL) {
-        queue->free = slot->next;
-    } else if (queue->slots_used < queue->slot_count) {
-        slot = &queue->slots[queue->slots_used++];
-        *slot = (struct bp_scsi_target_slot){.queue = queue};
-    }
-    return slot;
+    run(command, bp_scsi_start(task));
 }
 
 static void
-take(struct bp_scsi_target_queue *queue, struct bp_scsi_target_slot *slot,
-     const struct bp_scsi_request *request)
+outcome(const struct bp_scsi_slot *slot, struct bp_scsi_outcome *outcome)
 {
-    struct bp_scsi_target *target = queue->target;
+    const struct bp_scsi_task *task =
+        &((const struct bp_scsi_target_slot *)(const void *)slot)->task;
 
-    queue->taken++;
-    slot->next = NULL;
-    slot->request = *request;
-    slot->result = 0;
-    slot->waiters = 0;
-    slot->preempted = 0;
-    slot->task.status = 0;
-    slot->task.moved = 0;
-    slot->task.sense_length = 0;
-    if (request->cdb_length == 0 || request->cdb_length > BP_SCSI_MAX_CDB || request->flags != 0 ||
-        request->attribute > BP_SCSI_ORDERED) {
-        slot->state = SLOT_FREE;
-        slot->result = -EINVAL;
-        target_end(slot);
-    } else if ((target->blocked_first != NULL && request->attribute != BP_SCSI_HEAD_OF_QUEUE) ||
-               must_wait(target, slot)) {
-        slot->state = SLOT_BLOCKED;
-        if (target->blocked_last != NULL) {
-            target->blocked_last->next = slot;
-        } else {
-            target->blocked_first = slot;
-        }
-        target->blocked_last = slot;
-    } else {
-        target_start(slot);
-    }
+    outcome->status = task->status;
+    outcome->sense = task->sense;
+    outcome->sense_length = task->sense_length;
+    outcome->in_moved = task->direction == BP_SCSI_IN ? task->moved : 0;
+    outcome->out_moved = task->direction == BP_SCSI_OUT ? task->moved : 0;
 }
+
+static const struct bp_scsi_front_ops front_ops = {
+    .queue_bytes = sizeof(struct bp_scsi_target_queue),
+    .slot_bytes = sizeof(struct bp_scsi_target_slot),
+    .check = check,
+    .must_wait = must_wait,
+    .start = start,
+    .abort = target_abort,
+    .outcome = outcome,
+    .finish = target_finish,
+};
 
 static int32_t
-target_submit(void *self, void *opaque, const struct bp_scsi_request *requests, uint32_t count)
+target_submit(void *self, void *queue, const struct bp_scsi_request *requests, uint32_t count)
 {
     struct bp_scsi_target *target = self;
-    struct bp_scsi_target_queue *queue = opaque;
-    struct bp_scsi_target_slot *slot;
-    uint32_t taken = 0;
 
-    pthread_mutex_lock(&target->lock);
-    while (taken < count && (slot = free_slot(queue)) != NULL) {
-        take(queue, slot, &requests[taken++]);
-    }
-    target_unblock(target);
-    pthread_mutex_unlock(&target->lock);
-    return (int32_t)taken;
-}
-
-/* --- delivery ----------------------------------------------------------------------------------
- */
-
-static void
-fill(struct bp_scsi_target_slot *slot, struct bp_scsi_completion *completion)
-{
-    const struct bp_scsi_request *request = &slot->request;
-    const struct bp_scsi_task *task = &slot->task;
-    uint32_t sense = bp_min_u32(task->sense_length, request->sense_size);
-
-    *completion = (struct bp_scsi_completion){
-        .user = request->user,
-        .result = slot->result,
-        .in_residual = request->in_length,
-        .out_residual = request->out_length,
-    };
-    if (slot->result != 0) {
-        return;
-    }
-    completion->status = task->status;
-    if (request->sense != NULL && sense > 0) {
-        memcpy(request->sense, task->sense, sense);
-        completion->sense_length = sense;
-    }
-    if (task->direction == BP_SCSI_IN) {
-        completion->in_residual -= task->moved;
-    } else if (task->direction == BP_SCSI_OUT) {
-        completion->out_residual -= task->moved;
-    }
-}
-
-static uint32_t
-deliver_commands(struct bp_scsi_target_queue *queue)
-{
-    struct bp_scsi_target *target = queue->target;
-    struct bp_scsi_completion completions[TARGET_BATCH];
-    struct bp_scsi_target_slot *slots[TARGET_BATCH];
-    uint32_t count = 0;
-
-    while (count < TARGET_BATCH && queue->ended_first != NULL) {
-        struct bp_scsi_target_slot *slot = queue->ended_first;
-
-        queue->ended_first = slot->next;
-        queue->ended_last = slot->next != NULL ? queue->ended_last : NULL;
-        slots[count] = slot;
-        fill(slot, &completions[count++]);
-    }
-    if (count == 0) {
-        return 0;
-    }
-    pthread_mutex_unlock(&target->lock);
-    queue->client.complete(queue->opaque, completions, count);
-    pthread_mutex_lock(&target->lock);
-    for (uint32_t i = 0; i < count; i++) {
-        target_function_progress(slots[i]);
-        slots[i]->state = SLOT_FREE;
-        slots[i]->next = queue->free;
-        queue->free = slots[i];
-    }
-    queue->taken -= count;
-    return count;
-}
-
-static void
-deliver_functions(struct bp_scsi_target_queue *queue)
-{
-    struct bp_scsi_target *target = queue->target;
-
-    for (uint32_t i = 0; i < TARGET_FUNCTIONS; i++) {
-        struct target_function function = queue->functions[i];
-
-        if (function.used && function.ended) {
-            pthread_mutex_unlock(&target->lock);
-            queue->client.managed(queue->opaque, function.user, function.result);
-            pthread_mutex_lock(&target->lock);
-            queue->functions[i].used = 0;
-        }
-    }
-    while (queue->event_count > 0) {
-        uint32_t code = queue->events[--queue->event_count];
-
-        if (queue->client.event != NULL) {
-            pthread_mutex_unlock(&target->lock);
-            queue->client.event(queue->opaque, BP_SCSI_EVENT_ATTENTION, code);
-            pthread_mutex_lock(&target->lock);
-        }
-    }
-}
-
-/* On the queue's loop, with the lock, which it lets go of meanwhile. */
-void
-target_deliver(struct bp_scsi_target_queue *queue)
-{
-    struct bp_scsi_target *target = queue->target;
-
-    for (uint32_t rounds = 0; rounds < BP_SCSI_MAX_DEPTH / TARGET_BATCH; rounds++) {
-        if (deliver_commands(queue) == 0) {
-            break;
-        }
-        target_unblock(target);
-    }
-    deliver_functions(queue);
-    if (queue->ended_first != NULL) {
-        target_kick(queue); /* others want the loop, too */
-    }
-    pthread_cond_broadcast(&target->idle);
-}
-
-static void
-deferred(void *opaque)
-{
-    struct bp_scsi_target_queue *queue = opaque;
-    struct bp_scsi_target *target = queue->target;
-
-    pthread_mutex_lock(&target->lock);
-    queue->scheduled = 0;
-    target_deliver(queue);
-    queue->coming--;
-    pthread_cond_broadcast(&target->idle);
-    pthread_mutex_unlock(&target->lock);
-}
-
-void
-target_kick(struct bp_scsi_target_queue *queue)
-{
-    const struct bp_services *services = &queue->target->services;
-
-    /* what a completion brings is delivered when it leaves */
-    if (queue->scheduled || queue->target->completing) {
-        return;
-    }
-    queue->scheduled = 1;
-    queue->coming++;
-    if (services->loop->defer(services->instance, queue->loop, deferred, queue) != 0) {
-        /* Cannot be: the loop was there when the queue was made. The next end tries again. */
-        queue->scheduled = 0;
-        queue->coming--;
-    }
+    return bp_scsi_front_submit(&target->front, queue, requests, count);
 }
 
 /* --- the unit's port ---------------------------------------------------------------------------
  */
 
-void
-target_enter(struct bp_scsi_target *target)
-{
-    pthread_mutex_lock(&target->lock);
-    target->completing = 1;
-}
-
 static void
 port_enter(void *opaque)
 {
-    target_enter(opaque);
-}
-
-static uint32_t
-has_news(const struct bp_scsi_target_queue *queue)
-{
-    uint32_t news = queue->ended_first != NULL || queue->event_count > 0;
-
-    for (uint32_t i = 0; i < TARGET_FUNCTIONS; i++) {
-        news |= queue->functions[i].used && queue->functions[i].ended;
-    }
-    return news;
-}
-
-/* A queue that has something to deliver, on the loop that this thread runs. */
-static struct bp_scsi_target_queue *
-find_news(const struct bp_scsi_target *target)
-{
-    const struct bp_loop_host *loop = target->services.loop;
-
-    for (struct bp_scsi_target_queue *queue = target->queues; queue != NULL; queue = queue->next) {
-        if (has_news(queue) && BP_HAS(loop, is_current) &&
-            loop->is_current(target->services.instance, queue->loop)) {
-            return queue;
-        }
-    }
-    return NULL;
-}
-
-static void
-kick_all(struct bp_scsi_target *target)
-{
-    for (struct bp_scsi_target_queue *queue = target->queues; queue != NULL; queue = queue->next) {
-        if (has_news(queue)) {
-            target_kick(queue);
-        }
-    }
-}
-
-void
-target_leave(struct bp_scsi_target *target)
-{
-    struct bp_scsi_target_queue *queue;
-
-    target_unblock(target);
-    target->completing = 0;
-    queue = find_news(target);
-    if (queue != NULL) {
-        queue->coming++; /* keeps it from being freed */
-        target_deliver(queue);
-        queue->coming--;
-    }
-    kick_all(target);
-    pthread_mutex_unlock(&target->lock);
+    bp_scsi_front_enter(&((struct bp_scsi_target *)opaque)->front);
 }
 
 static void
 port_leave(void *opaque)
 {
-    target_leave(opaque);
+    bp_scsi_front_leave(&((struct bp_scsi_target *)opaque)->front);
 }
 
 void
 target_wake(struct bp_scsi_target *target, struct bp_scsi_task *task)
 {
-    run((struct bp_scsi_target_slot *)(void *)task, task->state);
+    run(target_slot_of_task(task), task->state);
 }
 
 static void
@@ -487,13 +201,14 @@ port_attention(void *opaque, struct bp_scsi_nexus *nexus, uint16_t code)
 {
     struct bp_scsi_target *target = opaque;
 
+    struct bp_scsi_queue *queue = target->front.queues;
+
     /* one of the initiator's queues is enough */
-    for (struct bp_scsi_target_queue *queue = target->queues; queue != NULL; queue = queue->next) {
-        if (&queue->nexus->nexus == nexus && queue->event_count < TARGET_EVENTS) {
-            queue->events[queue->event_count++] = code;
-            target_kick(queue);
-            return;
-        }
+    while (queue != NULL && &target_queue(queue)->nexus->nexus != nexus) {
+        queue = queue->next;
+    }
+    if (queue != NULL) {
+        bp_scsi_queue_event(queue, code);
     }
 }
 
@@ -566,8 +281,7 @@ bp_scsi_target_init(struct bp_scsi_target *target, const struct bp_scsi_identity
     if (target->page == NULL) {
         return bp_fail(services, r != 0 ? r : -ENOMEM, NULL, "no memory for the unit's buffers");
     }
-    pthread_mutex_init(&target->lock, NULL);
-    pthread_cond_init(&target->idle, NULL);
+    bp_scsi_front_init(&target->front, services, &front_ops);
     args.arena = arena;
     bp_scsi_unit_init(&target->unit, &args);
     return 0;
@@ -576,25 +290,16 @@ bp_scsi_target_init(struct bp_scsi_target *target, const struct bp_scsi_identity
 void
 bp_scsi_target_done(struct bp_scsi_target *target)
 {
-    while (target->closed != NULL) {
-        struct bp_scsi_target_queue *queue = target->closed;
-
-        target->closed = queue->next;
-        target_free_queue(queue);
-    }
     target_gate_close(target);
-    if (target->page != NULL) {
-        pthread_cond_destroy(&target->idle);
-        pthread_mutex_destroy(&target->lock);
-    }
+    bp_scsi_front_done(&target->front);
     free(target->page);
 }
 
 void
 bp_scsi_target_reset(struct bp_scsi_target *target, uint16_t code)
 {
-    pthread_mutex_lock(&target->lock);
+    pthread_mutex_lock(&target->front.lock);
     target_abort_all(target);
     bp_scsi_unit_reset(&target->unit, code);
-    pthread_mutex_unlock(&target->lock);
+    pthread_mutex_unlock(&target->front.lock);
 }

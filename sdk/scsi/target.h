@@ -5,82 +5,60 @@
 #include <backplane/sdk/bits.h>
 #include <backplane/sdk/scsi_target.h>
 
-#define TARGET_FUNCTIONS 8u /* task management functions of a queue at a time */
-#define TARGET_EVENTS    8u
-#define TARGET_BATCH     32u /* completions in one call of the client */
-
 struct bp_scsi_target_nexus {
     struct bp_scsi_nexus nexus; /* first member: the port casts */
     struct bp_scsi_target_nexus *next;
     uint32_t users;
 };
 
-#define SLOT_FREE    0u
-#define SLOT_BLOCKED 1u
-#define SLOT_ACTIVE  2u
-#define SLOT_ENDED   3u
-
 struct bp_scsi_target_slot {
-    struct bp_scsi_task task; /* first member: wake() casts */
-    struct bp_scsi_target_slot *next;
-    struct bp_scsi_target_queue *queue;
-    struct bp_scsi_request request;
-    uint32_t state;     /* SLOT_... */
-    int32_t result;     /* of the completion */
-    uint64_t waiters;   /* bit n: the function with this bit waits for it */
+    struct bp_scsi_slot slot;         /* first member: the front casts */
+    struct bp_scsi_target_slot *next; /* of those that have preempted */
+    struct bp_scsi_task task;
     uint32_t preempted; /* PREEMPT AND ABORT waits for it */
 };
 
-/* A function that waits for commands to end. */
-struct target_function {
-    struct bp_scsi_target_queue *queue;
-    uint64_t user;
-    uint32_t function;
-    uint32_t waiting; /* commands that have not been delivered */
-    uint32_t bit;     /* in the slots' waiters, while it is used */
-    uint32_t used;
-    uint32_t ended;
-    int32_t result;
+struct bp_scsi_target_queue {
+    struct bp_scsi_queue queue; /* first member: the front casts */
+    struct bp_scsi_target_nexus *nexus;
+    void *block_queue;
 };
 
-struct bp_scsi_target_queue {
-    struct bp_scsi_target *target;
-    struct bp_scsi_target_queue *next;
-    struct bp_scsi_target_nexus *nexus;
-    struct bp_scsi_client client;
-    void *opaque;
-    void *block_queue;
-    uint32_t loop;
-    uint32_t slot_count;
-    uint32_t slots_used; /* those behind them were never touched, so cost no memory */
-    uint32_t taken;      /* commands that were not delivered yet */
-    uint32_t scheduled;
-    uint32_t coming; /* deferred calls that have not returned */
-    struct bp_scsi_target_slot *slots;
-    struct bp_scsi_target_slot *free;
-    struct bp_scsi_target_slot *ended_first;
-    struct bp_scsi_target_slot *ended_last;
-    struct target_function functions[TARGET_FUNCTIONS];
-    uint32_t event_count;
-    uint16_t events[TARGET_EVENTS];
-};
+static inline struct bp_scsi_target *
+target_of_front(struct bp_scsi_front *front)
+{
+    return (struct bp_scsi_target *)(void *)((uint8_t *)front -
+                                             offsetof(struct bp_scsi_target, front));
+}
+
+static inline struct bp_scsi_target_queue *
+target_queue(struct bp_scsi_queue *queue)
+{
+    return (struct bp_scsi_target_queue *)(void *)queue;
+}
+
+static inline struct bp_scsi_target_slot *
+target_slot(struct bp_scsi_slot *slot)
+{
+    return (struct bp_scsi_target_slot *)(void *)slot;
+}
+
+static inline struct bp_scsi_target_slot *
+target_slot_of_task(struct bp_scsi_task *task)
+{
+    return (struct bp_scsi_target_slot *)(void *)((uint8_t *)task -
+                                                  offsetof(struct bp_scsi_target_slot, task));
+}
+
+static inline struct bp_scsi_target *
+target_of_slot(struct bp_scsi_target_slot *slot)
+{
+    return target_of_front(slot->slot.queue->front);
+}
 
 /* All with the lock held. */
 
-/* Starts a command that no attribute holds back. */
-void target_start(struct bp_scsi_target_slot *slot);
 void target_end(struct bp_scsi_target_slot *slot);
-/* Commands that were held back and may start now. */
-void target_unblock(struct bp_scsi_target *target);
-void target_unlink_blocked(struct bp_scsi_target_slot *slot);
-/* Sees to it that the queue's loop comes and delivers. */
-void target_kick(struct bp_scsi_target_queue *queue);
-/* The command was delivered: functions that waited for it. */
-void target_function_progress(struct bp_scsi_target_slot *slot);
-
-/* The port's enter and leave: around what happens on a loop. */
-void target_enter(struct bp_scsi_target *target);
-void target_leave(struct bp_scsi_target *target);
 /* The task is not BP_SCSI_WAIT any more. */
 void target_wake(struct bp_scsi_target *target, struct bp_scsi_task *task);
 
@@ -88,15 +66,15 @@ void target_wake(struct bp_scsi_target *target, struct bp_scsi_task *task);
 void target_preempt(struct bp_scsi_target *target, struct bp_scsi_nexus *nexus);
 /* Aborts every command of every queue. */
 void target_abort_all(struct bp_scsi_target *target);
-/* On the queue's loop, with the lock, which it lets go of meanwhile. */
-void target_deliver(struct bp_scsi_target_queue *queue);
+/* bp_scsi_front_ops.abort, finish */
+void target_abort(struct bp_scsi_slot *slot);
+void target_finish(struct bp_scsi_function *function);
 
 /* target_queue.c: bp_scsi_ops, without the lock. */
 int32_t target_queue_open(void *self, const struct bp_scsi_queue_args *given,
                           void **ret_queue) BP_MUST_CHECK;
 void target_queue_close(void *self, void *queue);
 void target_drain(void *self, void *queue);
-void target_free_queue(struct bp_scsi_target_queue *queue);
 
 /* bp_scsi_ops.manage */
 int32_t target_manage(void *self, void *queue, const struct bp_scsi_management *management);
@@ -111,7 +89,7 @@ void target_gate_close(struct bp_scsi_target *target);
 int32_t target_gate_enlist(struct bp_scsi_target *target,
                            const struct bp_scsi_nexus *nexus) BP_MUST_CHECK;
 void target_gate_discharge(struct bp_scsi_target *target, const struct bp_scsi_nexus *nexus);
-/* With the lock: whether a command may start now; else target_unblock() will be called. */
+/* With the lock: whether a command may start now; else the front is left later. */
 uint32_t target_gate_admits(struct bp_scsi_target *target) BP_MUST_CHECK;
 /* With the lock: a command has ended. */
 void target_gate_idle(struct bp_scsi_target *target);
@@ -148,4 +126,4 @@ void target_settled(struct bp_scsi_target *target);
 uint32_t target_decide(struct bp_scsi_target *target, uint32_t op, int32_t status);
 void target_retry(void *self);
 /* With the lock: ends what the policy holds of a queue. */
-void target_cancel_held(struct bp_scsi_target_queue *queue);
+void target_cancel_held(struct bp_scsi_queue *queue);

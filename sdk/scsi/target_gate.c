@@ -133,9 +133,9 @@ arrived(void *opaque)
 {
     struct bp_scsi_target *target = opaque;
 
-    target_enter(target);
+    bp_scsi_front_enter(&target->front);
     target_gate_poll(target);
-    target_leave(target);
+    bp_scsi_front_leave(&target->front);
 }
 
 static void
@@ -250,7 +250,7 @@ target_gate_idle(struct bp_scsi_target *target)
 {
     struct target_gate *gate = target->gate;
 
-    if (gate != NULL && gate->state == OPEN && target->active == 0) {
+    if (gate != NULL && gate->state == OPEN && target->front.active == 0) {
         unlock(gate, RESERVE_LOCK_STATE);
         gate->state = CLOSED;
     }
@@ -267,7 +267,7 @@ target_gate_change(struct bp_scsi_target *target, struct bp_scsi_task *task)
 {
     struct target_gate *gate = target->gate;
 
-    gate->slot = (struct bp_scsi_target_slot *)(void *)task;
+    gate->slot = target_slot_of_task(task);
     unlock(gate, RESERVE_LOCK_STATE);
     pthread_mutex_lock(&gate->lock);
     memcpy(gate->cdb, task->cdb, sizeof(gate->cdb));
@@ -288,7 +288,7 @@ cancel(struct target_gate *gate)
 uint32_t
 target_gate_abort(struct bp_scsi_target_slot *slot)
 {
-    struct target_gate *gate = slot->queue->target->gate;
+    struct target_gate *gate = target_of_slot(slot)->gate;
 
     if (gate == NULL || gate->slot != slot) {
         return 0;
@@ -312,12 +312,8 @@ target_gate_hurry(struct bp_scsi_target *target)
 static void
 turn_away(struct bp_scsi_target *target)
 {
-    while (target->blocked_first != NULL) {
-        struct bp_scsi_target_slot *slot = target->blocked_first;
-
-        target_unlink_blocked(slot);
-        slot->result = -ECANCELED;
-        target_end(slot);
+    while (target->front.held_first != NULL) {
+        target_abort(target->front.held_first);
     }
 }
 

@@ -29,9 +29,9 @@ media_drive(void *self, uint32_t index, struct bp_media_drive *drive)
     if (index != 0) {
         return -ENOENT;
     }
-    pthread_mutex_lock(&target->lock);
+    pthread_mutex_lock(&target->front.lock);
     drive->flags = drive_flags(&target->unit);
-    pthread_mutex_unlock(&target->lock);
+    pthread_mutex_unlock(&target->front.lock);
     drive->slot = 0;
     drive->use = 0;
     drive->unit = "0";
@@ -60,7 +60,7 @@ move_tray(struct bp_scsi_target *target, uint32_t open, uint32_t force)
     struct bp_scsi_unit *unit = &target->unit;
     int32_t r = 0;
 
-    target_enter(target);
+    bp_scsi_front_enter(&target->front);
     for (struct bp_scsi_nexus *nexus = unit->nexuses; force && nexus != NULL; nexus = nexus->next) {
         nexus->prevented = 0;
     }
@@ -68,7 +68,7 @@ move_tray(struct bp_scsi_target *target, uint32_t open, uint32_t force)
         r = bp_scsi_unit_set_tray(unit, open, 0);
         target_tell_tray(target);
     }
-    target_leave(target);
+    bp_scsi_front_leave(&target->front);
     return r;
 }
 
@@ -100,20 +100,20 @@ const struct bp_media_ops target_media_ops = {
 
 /* Requests that are held go to the backend that is there now. */
 static void
-use_queue(struct bp_scsi_target_queue *queue, void *block_queue)
+use_queue(struct bp_scsi_queue *queue, void *block_queue)
 {
-    queue->block_queue = block_queue;
+    target_queue(queue)->block_queue = block_queue;
     for (uint32_t i = 0; i < queue->slots_used; i++) {
-        queue->slots[i].task.queue = block_queue;
+        target_slot(bp_scsi_queue_slot(queue, i))->task.queue = block_queue;
     }
 }
 
 void
 target_close_queues(struct bp_scsi_target *target)
 {
-    for (struct bp_scsi_target_queue *queue = target->queues; queue != NULL; queue = queue->next) {
-        if (queue->block_queue != NULL) {
-            bp_scsi_unit_queue_close(&target->unit, queue->block_queue);
+    for (struct bp_scsi_queue *queue = target->front.queues; queue != NULL; queue = queue->next) {
+        if (target_queue(queue)->block_queue != NULL) {
+            bp_scsi_unit_queue_close(&target->unit, target_queue(queue)->block_queue);
             use_queue(queue, NULL);
         }
     }
@@ -122,10 +122,9 @@ target_close_queues(struct bp_scsi_target *target)
 int32_t
 target_open_queues(struct bp_scsi_target *target)
 {
-    for (struct bp_scsi_target_queue *queue = target->queues; queue != NULL; queue = queue->next) {
+    for (struct bp_scsi_queue *queue = target->front.queues; queue != NULL; queue = queue->next) {
         void *block_queue = NULL;
-        int32_t r = bp_scsi_unit_queue_open(&target->unit, queue->loop,
-                                            queue->slot_count - TARGET_BATCH, &block_queue);
+        int32_t r = bp_scsi_unit_queue_open(&target->unit, queue->loop, queue->depth, &block_queue);
 
         if (r != 0) {
             target_close_queues(target);
@@ -143,7 +142,7 @@ bp_scsi_target_attach(struct bp_scsi_target *target, const struct bp_peer *peer)
     int32_t r;
 
     (void)snprintf(target->backend, sizeof(target->backend), "%s", peer->id);
-    target_enter(target);
+    bp_scsi_front_enter(&target->front);
     r = bp_scsi_unit_attach(&target->unit, peer->table, peer->self,
                             services->loop->home(services->instance), 1);
     if (r == 0) {
@@ -152,20 +151,20 @@ bp_scsi_target_attach(struct bp_scsi_target *target, const struct bp_peer *peer)
             bp_scsi_unit_detach(&target->unit);
         }
     }
-    if (r == 0 && target->queues == NULL) { /* it is there from the beginning */
+    if (r == 0 && target->front.queues == NULL) { /* it is there from the beginning */
         bp_scsi_unit_reset(&target->unit, 0);
     }
-    target_leave(target);
+    bp_scsi_front_leave(&target->front);
     return r;
 }
 
 void
 bp_scsi_target_detach(struct bp_scsi_target *target)
 {
-    target_enter(target);
+    bp_scsi_front_enter(&target->front);
     target_close_queues(target);
     bp_scsi_unit_detach(&target->unit);
-    target_leave(target);
+    bp_scsi_front_leave(&target->front);
 }
 
 int32_t
@@ -174,11 +173,11 @@ target_quiesce(void *self, uint64_t deadline_ns)
     struct bp_scsi_target *target = self;
     uint32_t busy;
 
-    pthread_mutex_lock(&target->lock);
+    pthread_mutex_lock(&target->front.lock);
     bp_scsi_unit_hold(&target->unit, 1);
     busy = target->unit.in_flight != 0;
     target->quiesce_due = busy;
-    pthread_mutex_unlock(&target->lock);
+    pthread_mutex_unlock(&target->front.lock);
     return busy ? BP_LIFE_PENDING : 0;
 }
 
@@ -196,11 +195,11 @@ target_resume(void *self)
 {
     struct bp_scsi_target *target = self;
 
-    target_enter(target);
+    bp_scsi_front_enter(&target->front);
     target->quiesce_due = 0;
     bp_scsi_unit_hold(&target->unit, 0);
     bp_scsi_unit_retry(&target->unit);
-    target_leave(target);
+    bp_scsi_front_leave(&target->front);
 }
 
 /* --- errors of the backend ---------------------------------------------------------------------
@@ -223,29 +222,30 @@ target_retry(void *self)
 {
     struct bp_scsi_target *target = self;
 
-    target_enter(target);
+    bp_scsi_front_enter(&target->front);
     bp_scsi_unit_retry(&target->unit);
-    target_leave(target);
+    bp_scsi_front_leave(&target->front);
 }
 
+/* The engine's list of what the policy holds. */
 static struct bp_scsi_target_slot *
-find_held(const struct bp_scsi_target_queue *queue)
+find_held(const struct bp_scsi_queue *queue)
 {
-    struct bp_scsi_task *task = queue->target->unit.held_first;
+    struct bp_scsi_task *task = target_of_front(queue->front)->unit.held_first;
 
-    while (task != NULL && ((struct bp_scsi_target_slot *)(void *)task)->queue != queue) {
+    while (task != NULL && target_slot_of_task(task)->slot.queue != queue) {
         task = task->next;
     }
-    return (struct bp_scsi_target_slot *)(void *)task;
+    return task != NULL ? target_slot_of_task(task) : NULL;
 }
 
 void
-target_cancel_held(struct bp_scsi_target_queue *queue)
+target_cancel_held(struct bp_scsi_queue *queue)
 {
     struct bp_scsi_target_slot *slot;
 
     while ((slot = find_held(queue)) != NULL) {
-        slot->result = -ECANCELED;
+        slot->slot.result = -ECANCELED;
         if (bp_scsi_abort(&slot->task) != BP_SCSI_DONE) {
             return;
         }

@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static struct bp_scsi_target_nexus *
 find_nexus(struct bp_scsi_target *target, const struct bp_scsi_queue_args *args)
@@ -56,86 +55,42 @@ put_nexus(struct bp_scsi_target *target, struct bp_scsi_target_nexus *nexus)
     free(nexus);
 }
 
-static int32_t
-check_args(const struct bp_scsi_target *target, const struct bp_scsi_queue_args *args)
-{
-    const struct bp_services *services = &target->services;
-
-    if (args->size < offsetof(struct bp_scsi_queue_args, initiator) || args->flags != 0 ||
-        args->depth == 0 || args->depth > BP_SCSI_MAX_DEPTH || args->client == NULL ||
-        args->transport_id_length > sizeof(target->nexuses->nexus.transport_id) ||
-        !BP_HAS(args->client, managed) || args->client->complete == NULL) {
-        return -EINVAL;
-    }
-    return args->loop < services->loop->count(services->instance) ? 0 : -ENOENT;
-}
-
-void
-target_free_queue(struct bp_scsi_target_queue *queue)
-{
-    free(queue->slots);
-    free(queue);
-}
-
-static struct bp_scsi_target_queue *
-make_queue(struct bp_scsi_target *target, const struct bp_scsi_queue_args *args)
-{
-    struct bp_scsi_target_queue *queue = calloc(1, sizeof(*queue));
-
-    if (queue == NULL) {
-        return NULL;
-    }
-    /* those of a batch that is being delivered are not free yet */
-    queue->slot_count = args->depth + TARGET_BATCH;
-    queue->slots = malloc(queue->slot_count * sizeof(*queue->slots)); /* zeroed by free_slot() */
-    if (queue->slots == NULL) {
-        free(queue);
-        return NULL;
-    }
-    queue->target = target;
-    memcpy(&queue->client, args->client,
-           bp_min_u32(args->client->size, (uint32_t)sizeof(queue->client)));
-    queue->opaque = args->opaque;
-    queue->loop = args->loop;
-    return queue;
-}
-
 int32_t
 target_queue_open(void *self, const struct bp_scsi_queue_args *given, void **ret_queue)
 {
     struct bp_scsi_target *target = self;
     struct bp_scsi_queue_args args = {0};
     struct bp_scsi_target_queue *queue;
+    struct bp_scsi_queue *opened = NULL;
     int32_t r;
 
     memcpy(&args, given, bp_min_u32(given->size, (uint32_t)sizeof(args)));
-    r = check_args(target, &args);
+    if (args.transport_id_length > sizeof(target->nexuses->nexus.transport_id)) {
+        return -EINVAL;
+    }
+    r = bp_scsi_front_open(&target->front, &args, &opened);
     if (r != 0) {
         return r;
     }
-    queue = make_queue(target, &args);
-    if (queue == NULL) {
-        return -ENOMEM;
-    }
+    queue = target_queue(opened);
     if (target->unit.ops != NULL) {
         r = bp_scsi_unit_queue_open(&target->unit, args.loop, args.depth, &queue->block_queue);
     }
     if (r != 0) {
-        target_free_queue(queue);
+        bp_scsi_queue_free(opened);
         return r;
     }
-    pthread_mutex_lock(&target->lock);
+    pthread_mutex_lock(&target->front.lock);
     queue->nexus = find_nexus(target, &args);
     if (queue->nexus != NULL) {
-        queue->next = target->queues;
-        target->queues = queue;
+        bp_scsi_queue_link(opened);
     }
-    pthread_mutex_unlock(&target->lock);
+    pthread_mutex_unlock(&target->front.lock);
     if (queue->nexus == NULL) {
         if (queue->block_queue != NULL) {
             bp_scsi_unit_queue_close(&target->unit, queue->block_queue);
         }
-        target_free_queue(queue);
+        bp_scsi_queue_free(opened);
         return target->gate != NULL ? -EBUSY : -ENOMEM;
     }
     *ret_queue = queue;
@@ -144,86 +99,44 @@ target_queue_open(void *self, const struct bp_scsi_queue_args *given, void **ret
 
 /* With the lock: what the thread of this loop can do by itself. */
 static void
-drain_here(struct bp_scsi_target *target, struct bp_scsi_target_queue *queue)
+drain_here(struct bp_scsi_target *target, struct bp_scsi_queue *queue)
 {
-    const struct bp_services *services = &target->services;
-
     /* a command may wait for one of another queue, whose loop this thread may run as well */
-    for (struct bp_scsi_target_queue *at = target->queues; at != NULL; at = at->next) {
-        if (at->block_queue != NULL && services->loop->is_current(services->instance, at->loop)) {
-            pthread_mutex_unlock(&target->lock);
-            target->unit.ops->drain(target->unit.self, at->block_queue);
-            pthread_mutex_lock(&target->lock);
+    for (struct bp_scsi_queue *at = target->front.queues; at != NULL; at = at->next) {
+        void *block_queue = target_queue(at)->block_queue;
+
+        if (block_queue != NULL && bp_scsi_queue_is_here(at)) {
+            pthread_mutex_unlock(&target->front.lock);
+            target->unit.ops->drain(target->unit.self, block_queue);
+            pthread_mutex_lock(&target->front.lock);
         }
     }
     target_gate_poll(target);
-    target_unblock(target);
-    target_deliver(queue);
-    pthread_mutex_unlock(&target->lock);
+    bp_scsi_front_run(&target->front);
+    bp_scsi_queue_deliver(queue);
+    pthread_mutex_unlock(&target->front.lock);
     target_gate_wait(target);
-    pthread_mutex_lock(&target->lock);
-}
-
-/* With the lock: what others do; a thread that waits for another machine is told to give up. */
-static void
-drain_there(struct bp_scsi_target *target)
-{
-    struct timespec until;
-
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec++;
-    (void)pthread_cond_timedwait(&target->idle, &target->lock, &until);
-}
-
-static uint32_t
-is_busy(const struct bp_scsi_target_queue *queue)
-{
-    uint32_t busy = queue->taken;
-
-    for (uint32_t i = 0; i < TARGET_FUNCTIONS; i++) {
-        busy += queue->functions[i].used;
-    }
-    return busy;
+    pthread_mutex_lock(&target->front.lock);
 }
 
 void
 target_drain(void *self, void *opaque)
 {
     struct bp_scsi_target *target = self;
-    struct bp_scsi_target_queue *queue = opaque;
-    const struct bp_loop_host *loop = target->services.loop;
-    uint32_t here =
-        BP_HAS(loop, is_current) && loop->is_current(target->services.instance, queue->loop);
+    struct bp_scsi_queue *queue = opaque;
+    uint32_t here = bp_scsi_queue_is_here(queue);
 
-    pthread_mutex_lock(&target->lock);
-    while (is_busy(queue)) {
+    pthread_mutex_lock(&target->front.lock);
+    while (bp_scsi_queue_busy(queue)) {
         target_cancel_held(queue);
-        target_gate_hurry(target);
+        target_gate_hurry(target); /* a thread that waits for another machine is told to give up */
         if (here) {
             drain_here(target, queue);
         } else {
-            drain_there(target);
+            bp_scsi_front_wait(&target->front);
         }
     }
-    pthread_mutex_unlock(&target->lock);
-}
-
-/* Frees closed queues that nobody is on the way to. */
-static void
-reap(struct bp_scsi_target *target)
-{
-    struct bp_scsi_target_queue **at = &target->closed;
-
-    while (*at != NULL) {
-        struct bp_scsi_target_queue *queue = *at;
-
-        if (queue->coming == 0) {
-            *at = queue->next;
-            target_free_queue(queue);
-        } else {
-            at = &queue->next;
-        }
-    }
+    pthread_mutex_unlock(&target->front.lock);
 }
 
 void
@@ -231,23 +144,14 @@ target_queue_close(void *self, void *opaque)
 {
     struct bp_scsi_target *target = self;
     struct bp_scsi_target_queue *queue = opaque;
-    struct bp_scsi_target_queue **at = &target->queues;
 
     target_drain(self, queue);
     if (queue->block_queue != NULL) {
         bp_scsi_unit_queue_close(&target->unit, queue->block_queue);
     }
-    pthread_mutex_lock(&target->lock);
-    while (*at != queue) {
-        at = &(*at)->next;
-    }
-    *at = queue->next;
+    pthread_mutex_lock(&target->front.lock);
     put_nexus(target, queue->nexus);
     queue->nexus = NULL;
-    queue->event_count = 0;
-    /* one that a deferred call is still on the way to is kept for it */
-    queue->next = target->closed;
-    target->closed = queue;
-    reap(target);
-    pthread_mutex_unlock(&target->lock);
+    bp_scsi_queue_close(&queue->queue);
+    pthread_mutex_unlock(&target->front.lock);
 }

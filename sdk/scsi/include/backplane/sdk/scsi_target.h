@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Help for plugins that provide bp.scsi/1 over a unit of the SCSI engine. Not ABI.
  *
- * The target has the queues, the tasks' memory, task attributes and task management; one lock of
- * its own is around the unit. Requests go to a queue of the backend for each queue of the adapter,
+ * Behind the front (scsi_front.h) the target has the tasks' memory and the initiators; the front's
+ * lock is around the unit. Requests go to a queue of the backend for each queue of the adapter,
  * on the same loop. */
 #ifndef BACKPLANE_SDK_SCSI_TARGET_H
 #define BACKPLANE_SDK_SCSI_TARGET_H
@@ -10,6 +10,7 @@
 #include <backplane/scsi.h>
 #include <backplane/sdk/on_error.h>
 #include <backplane/sdk/scsi.h>
+#include <backplane/sdk/scsi_front.h>
 
 #include <pthread.h>
 
@@ -17,7 +18,6 @@
 extern "C" {
 #endif
 
-struct bp_scsi_target_queue;
 struct bp_scsi_target_slot;
 struct bp_scsi_target_nexus;
 struct target_gate;
@@ -26,18 +26,10 @@ struct target_gate;
 struct bp_scsi_target {
     struct bp_services services;
     struct bp_scsi_unit unit;
-    pthread_mutex_t lock; /* protects: all below, the unit and its tasks */
-    pthread_cond_t idle;  /* something was delivered */
+    struct bp_scsi_front front; /* its lock protects: all below, the unit and its tasks */
     uint8_t *page;
-    struct bp_scsi_target_queue *queues;
-    struct bp_scsi_target_queue *closed;
     struct bp_scsi_target_nexus *nexuses;
-    struct bp_scsi_target_slot *blocked_first; /* by task attributes, oldest first */
-    struct bp_scsi_target_slot *blocked_last;
-    uint32_t active;     /* started, not ended */
-    uint32_t ordered;    /* one of them is ORDERED */
-    uint32_t completing; /* the lock is held by a completion of the backend */
-    uint32_t preempted;  /* commands that PREEMPT AND ABORT has ended and that are still active */
+    uint32_t preempted; /* commands that PREEMPT AND ABORT has ended and that are still active */
     struct bp_scsi_target_slot *preempting; /* commands that have done so, ended but for that */
     struct target_gate *gate;               /* of a unit that is shared, or NULL */
     uint32_t tray_known;                    /* as operators were told */
