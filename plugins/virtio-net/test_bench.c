@@ -13,10 +13,17 @@
 void
 bench_make(struct bench *bench, const char *options, uint32_t modern)
 {
+    bench_make_on_loops(bench, options, modern, 1);
+}
+
+void
+bench_make_on_loops(struct bench *bench, const char *options, uint32_t modern, uint32_t loops)
+{
     char text[256];
 
     memset(bench, 0, sizeof(*bench));
     bench->th = th_new();
+    th_set_loops(bench->th, loops);
     bench->wire = th_net_new(bench->th, "wan");
     (void)snprintf(text, sizeof(text), "backend = \"wan\"; rom = \"\"; %s", options);
     bench->card = th_plug(bench->th, &backplane_plugin_v1, "net0", text);

@@ -18,6 +18,7 @@ struct bench {
 };
 
 void bench_make(struct bench *bench, const char *options, uint32_t modern);
+void bench_make_on_loops(struct bench *bench, const char *options, uint32_t modern, uint32_t loops);
 /* Negotiates, sets queues 0..queues-1 up. */
 void bench_start(struct bench *bench, uint64_t features, uint32_t queues);
 void post_rx(struct bench *bench, uint32_t queue, uint32_t count, uint32_t length);

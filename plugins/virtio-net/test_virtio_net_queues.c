@@ -236,6 +236,34 @@ test_the_backend_is_told_how_many_pairs_are_in_use(void **state)
     th_free(bench.th);
 }
 
+/* A queue whose pair's loop is not that of the backend's queue. */
+static void
+test_pairs_on_other_loops_go_on_sending(void **state)
+{
+    static const uint8_t zeroes[12];
+    struct bench bench;
+    const struct th_net_frame *sent;
+    uint8_t frame[64];
+    uint32_t i, count;
+
+    bench_make_on_loops(&bench, "pairs = 2; queue_loops = [0, 0, 1, 1];", 1, 2);
+    bench_start(&bench, NET_F_MRG_RXBUF | NET_F_CTRL_VQ | NET_F_MQ, 5);
+    make_frame(frame, sizeof(frame), "\2\0\0\0\0\1");
+    for (i = 0; i < 5; i++) {
+        assert_int_equal(send_frame(&bench, 3, zeroes, frame, sizeof(frame)), 1);
+    }
+    th_net_set_room(bench.wire, 0);
+    assert_int_equal(send_frame(&bench, 3, zeroes, frame, sizeof(frame)), 0);
+    th_net_set_room(bench.wire, 100);
+    th_run(bench.th);
+    assert_int_equal(driver_used(&bench.driver, 3, &i, &count), 1);
+    assert_int_equal(send_frame(&bench, 3, zeroes, frame, sizeof(frame)), 1);
+    sent = th_net_sent(bench.wire, &count);
+    assert_int_equal(count, 7);
+    assert_int_equal(sent[6].queue, 0);
+    th_free(bench.th);
+}
+
 static void
 test_operators_see_the_card_pull_its_cable_and_have_it_announced(void **state)
 {
@@ -672,6 +700,7 @@ main(void)
         cmocka_unit_test(test_all_vlans_can_be_added_and_deleted),
         cmocka_unit_test(test_one_queue_s_notifications_are_held_back_and_asked_for),
         cmocka_unit_test(test_the_backend_is_told_how_many_pairs_are_in_use),
+        cmocka_unit_test(test_pairs_on_other_loops_go_on_sending),
         cmocka_unit_test(test_operators_see_the_card_pull_its_cable_and_have_it_announced),
         cmocka_unit_test(test_frames_go_to_the_pair_that_their_hash_names),
         cmocka_unit_test(test_a_pair_without_buffers_holds_up_no_other),

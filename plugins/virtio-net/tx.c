@@ -146,7 +146,8 @@ send_held(struct net_pair *pair, struct net_pair *outlet, struct bp_virtio_chain
     return net_soft_go_on(pair, outlet);
 }
 
-static void
+/* Returns 0: something waits for the backend, which will have the queue looked at. */
+static int
 work(struct net_pair *pair, struct net_pair *outlet)
 {
     uint32_t features = negotiated(pair->net);
@@ -155,22 +156,23 @@ work(struct net_pair *pair, struct net_pair *outlet)
 
     batch.count = 0;
     if (pair->soft->chain != NULL && !net_soft_go_on(pair, outlet)) {
-        return;
+        return 0;
     }
     while ((chain = bp_virtqueue_next_held(pair->tx)) != NULL) {
         if (!send_held(pair, outlet, chain, features)) {
-            return;
+            return 0;
         }
     }
     while ((chain = bp_virtqueue_pop(pair->tx)) != NULL) {
         if (!send_chain(pair, outlet, &batch, chain, features)) {
-            return;
+            return 0;
         }
     }
-    (void)send_batch(pair, outlet, &batch, NULL);
+    return send_batch(pair, outlet, &batch, NULL);
 }
 
-/* On the outlet's loop, which is not the pair's. */
+/* On the outlet's loop, which is not the pair's. The queue waited meanwhile; now its own loop is to
+ * listen to the driver again. */
 static void
 work_elsewhere(void *opaque)
 {
@@ -178,10 +180,18 @@ work_elsewhere(void *opaque)
     struct net_pair *outlet = net_outlet(pair);
 
     bp_virtqueue_enter(pair->tx);
-    if (outlet != NULL && bp_virtqueue_running(pair->tx)) {
-        work(pair, outlet);
+    if (outlet != NULL && bp_virtqueue_running(pair->tx) && work(pair, outlet)) {
+        bp_virtqueue_kick(pair->tx);
     }
     bp_virtqueue_leave(pair->tx);
+}
+
+/* Whether there is something to send. [queue] */
+static int
+has_work(struct net_pair *pair)
+{
+    return pair->soft->chain != NULL || bp_virtqueue_held(pair->tx) > 0 ||
+           !bp_virtqueue_empty(pair->tx);
 }
 
 void
@@ -193,8 +203,8 @@ net_tx_run(struct net_pair *pair)
     if (outlet == NULL) {
         bp_virtqueue_wait(pair->tx);
     } else if (outlet == pair || outlet->loop == pair->loop) {
-        work(pair, outlet);
-    } else {
+        (void)work(pair, outlet);
+    } else if (has_work(pair)) {
         bp_virtqueue_wait(pair->tx);
         if (host->loop->defer(host->instance, outlet->loop, work_elsewhere, pair) != 0) {
             bp_warn(&pair->net->host, "transmit queue %u cannot reach its loop", pair->index);
