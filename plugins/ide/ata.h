@@ -49,6 +49,8 @@
 #define ATA_READ_DMA_EXT           0x25u
 #define ATA_READ_NATIVE_MAX_EXT    0x27u
 #define ATA_READ_MULTIPLE_EXT      0x29u
+#define ATA_READ_STREAM_DMA_EXT    0x2au
+#define ATA_READ_STREAM_EXT        0x2bu
 #define ATA_READ_LOG_EXT           0x2fu
 #define ATA_WRITE_SECTORS          0x30u
 #define ATA_WRITE_SECTORS_ONCE     0x31u
@@ -56,6 +58,8 @@
 #define ATA_WRITE_DMA_EXT          0x35u
 #define ATA_SET_MAX_EXT            0x37u
 #define ATA_WRITE_MULTIPLE_EXT     0x39u
+#define ATA_WRITE_STREAM_DMA_EXT   0x3au
+#define ATA_WRITE_STREAM_EXT       0x3bu
 #define ATA_WRITE_VERIFY           0x3cu
 #define ATA_WRITE_DMA_FUA_EXT      0x3du
 #define ATA_WRITE_LOG_EXT          0x3fu
@@ -63,6 +67,7 @@
 #define ATA_VERIFY_ONCE            0x41u
 #define ATA_VERIFY_EXT             0x42u
 #define ATA_READ_LOG_DMA_EXT       0x47u
+#define ATA_CONFIGURE_STREAM       0x51u
 #define ATA_WRITE_LOG_DMA_EXT      0x57u
 #define ATA_SEEK                   0x70u
 #define ATA_EXECUTE_DIAGNOSTIC     0x90u
@@ -70,6 +75,7 @@
 #define ATA_PACKET                 0xa0u
 #define ATA_IDENTIFY_PACKET_DEVICE 0xa1u
 #define ATA_SMART                  0xb0u
+#define ATA_DEVICE_CONFIGURATION   0xb1u
 #define ATA_READ_MULTIPLE          0xc4u
 #define ATA_WRITE_MULTIPLE         0xc5u
 #define ATA_SET_MULTIPLE_MODE      0xc6u
@@ -110,5 +116,7 @@
 #define ATA_OLD_SLEEP             0x99u
 
 #define ATA_DEFAULT_DMA_MODE 0x45u /* UDMA 5: who sets none gets the fastest */
+#define ATA_MULTIWORD_MODES  0x07u /* 0 to 2 */
+#define ATA_ULTRA_MODES      0x3fu /* 0 to 5 */
 
 #define ATA_SECTOR 512u /* bytes of a logical sector */

@@ -56,7 +56,8 @@ read_chs(const struct ata_disk *disk, uint64_t *lba)
 }
 
 /* Beyond the end both bits are set: the standard lets a device choose between IDNF and ABRT, and
- * drivers test one or the other. The first address that does not exist is left in the registers. */
+ * drivers test one or the other. The first address that does not exist is left in the registers,
+ * and with the number of those that follow it in disk->transfer. */
 uint8_t
 ata_address_read(struct ata_disk *disk, uint8_t addressing)
 {
@@ -78,7 +79,9 @@ ata_address_read(struct ata_disk *disk, uint8_t addressing)
         }
     }
     if (lba >= disk->sectors || count > disk->sectors - lba) {
-        ata_address_write(disk, addressing, lba > disk->sectors ? lba : disk->sectors);
+        t->lba = lba > disk->sectors ? lba : disk->sectors;
+        t->left = (uint32_t)(lba + count - t->lba);
+        ata_address_write(disk, addressing, t->lba);
         return ATA_IDNF | ATA_ABRT;
     }
     t->addressing = addressing;

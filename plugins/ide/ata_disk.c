@@ -10,12 +10,14 @@ struct command {
     void (*handler)(struct ata_disk *disk, uint8_t argument);
     uint8_t argument;
     uint8_t not_locked; /* refused by a locked disk (ATA/ATAPI-7 V1, table 8) */
+    uint16_t features;  /* ATA_DCO_...: unknown to a disk without them */
 };
 
 #define C_EXT      (1u << 0) /* 48-bit address */
 #define C_MULTIPLE (1u << 1)
 #define C_FUA      (1u << 2)
 #define C_DMA      (1u << 3)
+#define C_WRITE    (1u << 4)
 
 void
 ata_disk_abort(struct ata_disk *disk, uint8_t error)
@@ -38,7 +40,7 @@ begin(struct ata_disk *disk, uint8_t kind, uint8_t argument)
         error = ATA_ABRT;
     }
     if (error != 0) {
-        ata_disk_abort(disk, error);
+        ata_transfer_refuse(disk, error);
         return 0;
     }
     ata_disk_touch(disk, 1);
@@ -80,6 +82,25 @@ write_dma(struct ata_disk *disk, uint8_t argument)
     if (begin(disk, ATA_T_DMA_OUT, argument)) {
         ata_transfer_start(disk);
     }
+}
+
+static void
+stream(struct ata_disk *disk, uint8_t argument)
+{
+    static const uint8_t kinds[2][2] = {{ATA_T_PIO_IN, ATA_T_PIO_OUT},
+                                        {ATA_T_DMA_IN, ATA_T_DMA_OUT}};
+    uint32_t write = (argument & C_WRITE) != 0;
+
+    ata_stream_begin(disk, write);
+    if (begin(disk, kinds[(argument & C_DMA) != 0][write], C_EXT)) {
+        ata_transfer_start(disk);
+    }
+}
+
+static void
+configure_stream(struct ata_disk *disk, uint8_t argument)
+{
+    ata_stream_configure(disk);
 }
 
 static void
@@ -244,6 +265,12 @@ set_max(struct ata_disk *disk, uint8_t argument)
 }
 
 static void
+device_configuration(struct ata_disk *disk, uint8_t argument)
+{
+    ata_dco(disk);
+}
+
+static void
 data_set_management(struct ata_disk *disk, uint8_t argument)
 {
     ata_trim(disk);
@@ -255,25 +282,31 @@ static const struct command commands[256] = {
     [0x10 ... 0x1f] = {succeed, 0}, /* RECALIBRATE; the low nibble once was a stepping rate */
     [ATA_READ_SECTORS] = {read_sectors, 0, 1},
     [ATA_READ_SECTORS_ONCE] = {read_sectors, 0, 1},
-    [ATA_READ_SECTORS_EXT] = {read_sectors, C_EXT, 1},
-    [ATA_READ_DMA_EXT] = {read_dma, C_EXT, 1},
-    [ATA_READ_NATIVE_MAX_EXT] = {read_native_max, C_EXT},
-    [ATA_READ_MULTIPLE_EXT] = {read_sectors, C_EXT | C_MULTIPLE, 1},
+    [ATA_READ_SECTORS_EXT] = {read_sectors, C_EXT, 1, ATA_DCO_48BIT},
+    [ATA_READ_DMA_EXT] = {read_dma, C_EXT, 1, ATA_DCO_48BIT},
+    [ATA_READ_NATIVE_MAX_EXT] = {read_native_max, C_EXT, 0, ATA_DCO_HPA | ATA_DCO_48BIT},
+    [ATA_READ_MULTIPLE_EXT] = {read_sectors, C_EXT | C_MULTIPLE, 1, ATA_DCO_48BIT},
     [ATA_WRITE_SECTORS] = {write_sectors, 0, 1},
     [ATA_WRITE_SECTORS_ONCE] = {write_sectors, 0, 1},
-    [ATA_WRITE_SECTORS_EXT] = {write_sectors, C_EXT, 1},
-    [ATA_WRITE_DMA_EXT] = {write_dma, C_EXT, 1},
-    [ATA_SET_MAX_EXT] = {set_max, C_EXT, 1},
-    [ATA_WRITE_MULTIPLE_EXT] = {write_sectors, C_EXT | C_MULTIPLE, 1},
+    [ATA_WRITE_SECTORS_EXT] = {write_sectors, C_EXT, 1, ATA_DCO_48BIT},
+    [ATA_WRITE_DMA_EXT] = {write_dma, C_EXT, 1, ATA_DCO_48BIT},
+    [ATA_SET_MAX_EXT] = {set_max, C_EXT, 1, ATA_DCO_HPA | ATA_DCO_48BIT},
+    [ATA_WRITE_MULTIPLE_EXT] = {write_sectors, C_EXT | C_MULTIPLE, 1, ATA_DCO_48BIT},
     [ATA_WRITE_VERIFY] = {write_sectors, C_FUA, 1}, /* ends when the data is on stable storage */
-    [ATA_WRITE_DMA_FUA_EXT] = {write_dma, C_EXT | C_FUA, 1},
+    [ATA_WRITE_DMA_FUA_EXT] = {write_dma, C_EXT | C_FUA, 1, ATA_DCO_FUA | ATA_DCO_48BIT},
+    [ATA_READ_STREAM_DMA_EXT] = {stream, C_DMA, 1, ATA_DCO_STREAMS},
+    [ATA_READ_STREAM_EXT] = {stream, 0, 1, ATA_DCO_STREAMS},
+    [ATA_WRITE_STREAM_DMA_EXT] = {stream, C_DMA | C_WRITE, 1, ATA_DCO_STREAMS},
+    [ATA_WRITE_STREAM_EXT] = {stream, C_WRITE, 1, ATA_DCO_STREAMS},
+    [ATA_CONFIGURE_STREAM] = {configure_stream, 0, 1, ATA_DCO_STREAMS},
+    [ATA_DEVICE_CONFIGURATION] = {device_configuration, 0, 1},
     [ATA_READ_LOG_EXT] = {read_log, 0},
     [ATA_WRITE_LOG_EXT] = {write_log, 0, 1},
     [ATA_READ_LOG_DMA_EXT] = {read_log, C_DMA},
     [ATA_WRITE_LOG_DMA_EXT] = {write_log, C_DMA, 1},
     [ATA_VERIFY] = {verify, 0, 1},
     [ATA_VERIFY_ONCE] = {verify, 0, 1},
-    [ATA_VERIFY_EXT] = {verify, C_EXT, 1},
+    [ATA_VERIFY_EXT] = {verify, C_EXT, 1, ATA_DCO_48BIT},
     [0x70 ... 0x7f] = {seek, 0},
     [ATA_INIT_DEVICE_PARAMETERS] = {initialize_parameters, 0},
     [ATA_OLD_STANDBY_IMMEDIATE] = {power, ATA_STANDBY_IMMEDIATE},
@@ -283,7 +316,7 @@ static const struct command commands[256] = {
     [ATA_OLD_CHECK_POWER_MODE] = {power, ATA_CHECK_POWER_MODE},
     [ATA_OLD_SLEEP] = {power, ATA_SLEEP},
     [ATA_IDENTIFY_PACKET_DEVICE] = {not_a_packet_device, 0},
-    [ATA_SMART] = {smart, 0},
+    [ATA_SMART] = {smart, 0, 0, ATA_DCO_SMART},
     [ATA_READ_MULTIPLE] = {read_sectors, C_MULTIPLE, 1},
     [ATA_WRITE_MULTIPLE] = {write_sectors, C_MULTIPLE, 1},
     [ATA_SET_MULTIPLE_MODE] = {set_multiple, 0},
@@ -291,7 +324,8 @@ static const struct command commands[256] = {
     [ATA_READ_DMA_ONCE] = {read_dma, 0, 1},
     [ATA_WRITE_DMA] = {write_dma, 0, 1},
     [ATA_WRITE_DMA_ONCE] = {write_dma, 0, 1},
-    [ATA_WRITE_MULTIPLE_FUA_EXT] = {write_sectors, C_EXT | C_MULTIPLE | C_FUA, 1},
+    [ATA_WRITE_MULTIPLE_FUA_EXT] = {write_sectors, C_EXT | C_MULTIPLE | C_FUA, 1,
+                                    ATA_DCO_FUA | ATA_DCO_48BIT},
     [ATA_STANDBY_IMMEDIATE] = {power, ATA_STANDBY_IMMEDIATE},
     [ATA_IDLE_IMMEDIATE] = {power, ATA_IDLE_IMMEDIATE},
     [ATA_STANDBY] = {power, ATA_STANDBY},
@@ -303,17 +337,17 @@ static const struct command commands[256] = {
     [ATA_WRITE_BUFFER] = {write_buffer, 0},
     [ATA_READ_BUFFER_DMA] = {read_buffer, C_DMA},
     [ATA_WRITE_BUFFER_DMA] = {write_buffer, C_DMA},
-    [ATA_FLUSH_CACHE_EXT] = {flush, 0, 1},
+    [ATA_FLUSH_CACHE_EXT] = {flush, 0, 1, ATA_DCO_48BIT},
     [ATA_IDENTIFY_DEVICE] = {identify, 0},
     [ATA_SET_FEATURES] = {set_features, 0},
-    [ATA_SECURITY_SET_PASSWORD] = {security, ATA_SECURITY_SET_PASSWORD},
-    [ATA_SECURITY_UNLOCK] = {security, ATA_SECURITY_UNLOCK},
-    [ATA_SECURITY_ERASE_PREPARE] = {security, ATA_SECURITY_ERASE_PREPARE},
-    [ATA_SECURITY_ERASE_UNIT] = {security, ATA_SECURITY_ERASE_UNIT},
-    [ATA_SECURITY_FREEZE_LOCK] = {security, ATA_SECURITY_FREEZE_LOCK},
-    [ATA_SECURITY_DISABLE] = {security, ATA_SECURITY_DISABLE},
-    [ATA_READ_NATIVE_MAX] = {read_native_max, 0},
-    [ATA_SET_MAX] = {set_max, 0, 1},
+    [ATA_SECURITY_SET_PASSWORD] = {security, ATA_SECURITY_SET_PASSWORD, 0, ATA_DCO_SECURITY},
+    [ATA_SECURITY_UNLOCK] = {security, ATA_SECURITY_UNLOCK, 0, ATA_DCO_SECURITY},
+    [ATA_SECURITY_ERASE_PREPARE] = {security, ATA_SECURITY_ERASE_PREPARE, 0, ATA_DCO_SECURITY},
+    [ATA_SECURITY_ERASE_UNIT] = {security, ATA_SECURITY_ERASE_UNIT, 0, ATA_DCO_SECURITY},
+    [ATA_SECURITY_FREEZE_LOCK] = {security, ATA_SECURITY_FREEZE_LOCK, 0, ATA_DCO_SECURITY},
+    [ATA_SECURITY_DISABLE] = {security, ATA_SECURITY_DISABLE, 0, ATA_DCO_SECURITY},
+    [ATA_READ_NATIVE_MAX] = {read_native_max, 0, 0, ATA_DCO_HPA},
+    [ATA_SET_MAX] = {set_max, 0, 1, ATA_DCO_HPA},
 };
 
 static void
@@ -332,7 +366,8 @@ disk_command(struct ide_device *device, uint8_t opcode)
     }
     ide_device_busy(device);
     device->regs.error = 0;
-    if (command->handler != NULL && !(command->not_locked && disk->security.locked)) {
+    if (command->handler != NULL && ata_has(disk, command->features) &&
+        !(command->not_locked && disk->security.locked)) {
         command->handler(disk, command->argument);
     } else {
         not_supported(disk, 0);
@@ -351,9 +386,7 @@ disk_abandon(struct ide_device *device)
     ide_device_abandon(device);
     if (disk->io.in_flight && !disk->io.dropped) {
         disk->io.dropped = 1;
-        if (BP_HAS(disk->io.ops, cancel)) {
-            disk->io.ops->cancel(disk->io.self, disk->io.queue, disk->io.tag);
-        }
+        ata_io_cancel(disk);
     }
 }
 
@@ -369,6 +402,7 @@ disk_reset(struct ide_device *device, uint32_t kind)
         ata_settings_default(disk);
         ata_security_reset(disk);
         ata_max_lock_reset(disk);
+        ata_stream_reset(disk);
         disk->sectors = disk->kept_sectors;
         memset(disk->sector_buffer, 0, sizeof(disk->sector_buffer));
     } else if (kind == IDE_RESET_SOFT && disk->settings.revert) {
@@ -495,9 +529,13 @@ ata_disk_new(struct ide *ide, const struct ata_options *options, uint32_t arena,
     disk->device.slot = IDE_SLOT_DISK;
     disk->options = *options;
     *device = &disk->device;
+    ata_dco_init(disk);
     ata_security_init(disk);
     disk->host_logs = calloc(ATA_HOST_LOGS, ATA_HOST_LOG_BYTES);
     r = disk->host_logs != NULL ? ide_sg_init(&disk->io.sg) : -ENOMEM;
+    if (r == 0) {
+        r = ata_stream_init(disk, arena);
+    }
     if (r == 0) {
         r = ide->host.memory->arena_alloc(ide->host.instance, arena, ATA_BUFFER_BYTES, 4096,
                                           &memory);

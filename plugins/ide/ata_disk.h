@@ -20,6 +20,13 @@
 #define ATA_HOST_LOG_BYTES  ((size_t)ATA_HOST_LOG_BLOCKS * ATA_SECTOR)
 #define ATA_SELFTESTS       21u
 
+#define ATA_STREAMS            8u
+#define ATA_STREAM_UNIT_US     10000u /* IDENTIFY words 98-99: what limits and times are counted in */
+#define ATA_STREAM_MIN_SECTORS 8u     /* word 95 */
+#define ATA_STREAM_SECTOR_TIME 66u    /* words 96, 104: 10 us a sector, in 1/65536 units */
+#define ATA_STREAM_LATENCY     256u   /* word 97: 10 ms, in 1/256 units */
+#define ATA_STREAM_LOG_BYTES   496u   /* 31 entries */
+
 #define ATA_ROTATION_UNSET 0xffffffffu
 
 /* As CMOS has them, and the option's choices. */
@@ -98,6 +105,13 @@ struct ata_settings {
 #define ATA_TF_SLEEP   (1u << 6) /* flush: then go to sleep */
 #define ATA_TF_ALL     0x7fu
 
+/* A streaming command; the second and third as in its Features. */
+#define ATA_STREAM_ON       (1u << 0)
+#define ATA_STREAM_FLUSH    (1u << 5) /* a write ends with a flush */
+#define ATA_STREAM_CONTINUE (1u << 6) /* goes on after errors */
+#define ATA_STREAM_EXPIRED  (1u << 1) /* its time is up */
+#define ATA_STREAM_ALL      0x63u
+
 struct ata_transfer {
     uint8_t kind;       /* ATA_T_... */
     uint8_t flags;      /* ATA_TF_... */
@@ -111,6 +125,11 @@ struct ata_transfer {
     uint32_t chunk;  /* PIO: sectors the buffer takes in this round */
     uint32_t filled; /* of them: done by the backend */
     uint32_t taken;  /* of them: done by the host */
+    /* A streaming command. */
+    uint8_t stream;       /* ATA_STREAM_... */
+    uint8_t bad_error;    /* bits of the Error register, 0: none yet */
+    uint64_t bad_lba;     /* sectors that may be in error */
+    uint32_t bad_sectors; /* .. 65536 */
     /* The request in flight; made again after a hold, so never saved. */
     uint32_t request; /* sectors */
     uint32_t op;      /* BP_BLOCK_... */
@@ -136,6 +155,42 @@ struct ata_max_lock {
     uint8_t frozen;
     uint8_t attempts;
     uint8_t password[32];
+};
+
+/* Errors that streaming commands went on after. */
+struct ata_stream_log {
+    uint16_t count; /* since it was read */
+    uint8_t newest; /* number of the last entry, from 1 on; 0: none */
+    uint8_t entries[ATA_STREAM_LOG_BYTES];
+};
+
+struct ata_streams {
+    uint8_t valid[ATA_STREAMS];
+    uint8_t limit[ATA_STREAMS];   /* default limit of time, 0: none */
+    struct ata_stream_log log[2]; /* of reads, of writes */
+};
+
+/* Feature sets that the overlay can hide: its word 7 (ATA/ATAPI-7 V1, 6.10.3). */
+#define ATA_DCO_SMART          (1u << 0)
+#define ATA_DCO_SMART_SELFTEST (1u << 1)
+#define ATA_DCO_SMART_ERRORS   (1u << 2)
+#define ATA_DCO_SECURITY       (1u << 3)
+#define ATA_DCO_AAM            (1u << 6)
+#define ATA_DCO_HPA            (1u << 7)
+#define ATA_DCO_48BIT          (1u << 8)
+#define ATA_DCO_STREAMING      (1u << 9)
+#define ATA_DCO_FUA            (1u << 11)
+#define ATA_DCO_ALL            0x0bcfu
+#define ATA_DCO_STREAMS        (ATA_DCO_STREAMING | ATA_DCO_48BIT)
+
+/* Device configuration overlay: what is left to see. */
+struct ata_dco {
+    uint8_t modified;
+    uint8_t frozen;
+    uint8_t multiword; /* modes, as word 1 */
+    uint8_t ultra;     /* word 2 */
+    uint16_t features; /* ATA_DCO_... */
+    uint64_t sectors;  /* 0: all */
 };
 
 /* The way to the backend; one request at a time. */
@@ -168,12 +223,16 @@ struct ata_disk {
     struct ata_settings settings;
     struct ata_security security;
     struct ata_max_lock max_lock;
+    struct ata_dco dco;
+    struct ata_streams streams;
     struct ata_transfer transfer;
     struct ata_io io;
-    uint64_t native_sectors; /* capacity */
+    uint64_t capacity;       /* sectors of the backend */
+    uint64_t native_sectors; /* what of them the overlay leaves */
     uint64_t sectors;        /* what the host may address: SET MAX */
     uint64_t kept_sectors;   /* what it is after a hard reset: SET MAX with VV = 1 */
     uint64_t active_ns;      /* virtual time of the last command, for the standby timer */
+    uint32_t timer;          /* of streaming commands */
     uint8_t native_read;     /* READ NATIVE MAX was the last command: SET MAX is allowed */
     uint8_t selftest_status; /* SMART self-test execution status */
     uint8_t selftest_count;  /* entries of the log */
@@ -183,6 +242,12 @@ struct ata_disk {
     uint8_t *host_logs;                /* ATA_HOST_LOGS times ATA_HOST_LOG_BYTES */
     uint8_t sector_buffer[ATA_SECTOR]; /* content of READ BUFFER, WRITE BUFFER */
 };
+
+static inline uint32_t
+ata_has(const struct ata_disk *disk, uint32_t features)
+{
+    return (disk->dco.features & features) == features;
+}
 
 /* --- ata_disk.c ------------------------------------------------------------------------------ */
 
@@ -213,6 +278,10 @@ void ata_transfer_dma(struct ide_device *device);
 void ata_transfer_completed(struct ata_disk *disk, int32_t status);
 void ata_transfer_finish(struct ata_disk *disk);
 void ata_transfer_fail(struct ata_disk *disk, uint8_t error);
+/* A command is not begun: what ata_address_read() returned, or what else is wrong. */
+void ata_transfer_refuse(struct ata_disk *disk, uint8_t error);
+/* The command is over, the registers apart from status and error are as they shall be. */
+void ata_transfer_end(struct ata_disk *disk, uint8_t error, uint32_t interrupt);
 /* The table of the bus master ended early (error 0) or led nowhere (error 1). */
 void ata_transfer_bus_error(struct ata_disk *disk, uint32_t error);
 
@@ -230,6 +299,8 @@ void ata_log_read(struct ata_disk *disk, uint32_t dma);
 void ata_log_write(struct ata_disk *disk, uint32_t dma);
 /* The blocks that were written are in the buffer. Returns 0 or bits of the Error register. */
 uint8_t ata_log_received(struct ata_disk *disk);
+/* The host has what it asked for by READ LOG (DMA) EXT. */
+void ata_log_delivered(struct ata_disk *disk);
 
 /* --- ata_security.c -------------------------------------------------------------------------- */
 
@@ -250,10 +321,50 @@ void ata_erase_finished(struct ata_disk *disk);
 /* Hands one request over. -EIO: the backend did not take it. */
 int32_t ata_io_submit(struct ata_disk *disk, uint32_t op, uint64_t lba, uint64_t sectors,
                       struct bp_iovec *iov, uint32_t iov_count) BP_MUST_CHECK;
+/* Asks for the end of the request in flight; it completes, one way or the other. */
+void ata_io_cancel(struct ata_disk *disk);
 int32_t ata_io_open(struct ata_disk *disk, const struct bp_peer *peer) BP_MUST_CHECK;
 void ata_io_close(struct ata_disk *disk);
 /* Reads the first sector into the buffer and waits for it; no command is in progress. [control] */
 int32_t ata_io_read_first(struct ata_disk *disk) BP_MUST_CHECK;
+
+/* --- ata_dco.c ------------------------------------------------------------------------------- */
+
+void ata_dco_init(struct ata_disk *disk);
+/* DEVICE CONFIGURATION commands, by the Features register. */
+void ata_dco(struct ata_disk *disk);
+/* The structure of DEVICE CONFIGURATION SET is in the buffer. Returns 0 or ATA_ABRT. */
+uint8_t ata_dco_received(struct ata_disk *disk);
+/* Capacity that the overlay leaves. */
+uint64_t ata_dco_sectors(const struct ata_disk *disk);
+/* A DMA mode (a value of SET FEATURES 03h): the default one; whether there is one. */
+uint8_t ata_dco_default_mode(const struct ata_disk *disk);
+uint32_t ata_dco_has_mode(const struct ata_disk *disk, uint8_t mode);
+/* Whether a restored overlay can be. */
+uint32_t ata_dco_valid(const struct ata_disk *disk);
+
+/* --- ata_stream.c ---------------------------------------------------------------------------- */
+
+/* Makes the timer, with an id of its own. [control] errors of timer.create. */
+int32_t ata_stream_init(struct ata_disk *disk, uint32_t timer) BP_MUST_CHECK;
+/* No streams, empty logs. */
+void ata_stream_reset(struct ata_disk *disk);
+void ata_stream_configure(struct ata_disk *disk);
+/* Whether there is a stream. */
+uint32_t ata_stream_configured(const struct ata_disk *disk);
+/* The command in disk->transfer.opcode is a streaming one: its clock runs. */
+void ata_stream_begin(struct ata_disk *disk, uint32_t write);
+/* Sectors of a streaming command may be in error. error: bits of the Error register. */
+void ata_stream_note(struct ata_disk *disk, uint8_t error, uint64_t lba, uint32_t sectors);
+/* Ends the command if its time is up. Returns whether it did. */
+uint32_t ata_stream_expired(struct ata_disk *disk);
+/* A streaming command ends: fills the registers. Returns bits of the Error register; *status: bits
+ * of the Status register. */
+uint8_t ata_stream_end(struct ata_disk *disk, uint8_t *status);
+/* Logs 20h, 21h (of writes) and 22h. page: zeroes. */
+void ata_stream_make_performance(const struct ata_disk *disk, uint8_t *page);
+void ata_stream_make_errors(const struct ata_disk *disk, uint32_t write, uint8_t *page);
+void ata_stream_forget_errors(struct ata_disk *disk, uint32_t write);
 
 /* --- ata_address.c --------------------------------------------------------------------------- */
 

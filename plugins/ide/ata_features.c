@@ -13,7 +13,7 @@ ata_settings_default(struct ata_disk *disk)
         .write_cache = disk->options.write_cache,
         .look_ahead = 1,
         .multiple = ATA_MAX_MULTIPLE,
-        .dma_mode = ATA_DEFAULT_DMA_MODE,
+        .dma_mode = ata_dco_default_mode(disk),
         .smart = 1,
         .smart_autosave = 1,
         .power = ATA_POWER_ACTIVE,
@@ -75,7 +75,8 @@ ata_set_features(struct ata_disk *disk)
         disk->transfer.kind = ATA_T_FLUSH;
         return 0;
     case 0x03:
-        return ata_transfer_mode(value, &s->pio_mode, &s->dma_mode);
+        return ata_dco_has_mode(disk, value) ? ata_transfer_mode(value, &s->pio_mode, &s->dma_mode)
+                                             : ATA_ABRT;
     case 0x05: /* advanced power management */
         if (value == 0 || value == 0xff) {
             return ATA_ABRT;
@@ -86,11 +87,11 @@ ata_set_features(struct ata_disk *disk)
         s->apm = 0;
         return 0;
     case 0x42: /* automatic acoustic management */
-        s->aam = value;
-        return 0;
     case 0xc2:
-        s->aam = 0;
-        return 0;
+        s->aam = disk->device.regs.features[0] == 0x42 && ata_has(disk, ATA_DCO_AAM) ? value : 0;
+        return ata_has(disk, ATA_DCO_AAM) ? 0 : ATA_ABRT;
+    case 0x43: /* the host's own time for a sector: streams are not slower for it */
+        return ata_has(disk, ATA_DCO_STREAMS) ? 0 : ATA_ABRT;
     case 0x55:
         s->look_ahead = 0;
         return 0;

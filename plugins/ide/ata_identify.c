@@ -57,8 +57,10 @@ put_geometry(const struct ata_disk *disk, struct ide_words *id)
     id->w[56] = s->sectors;
     put_u32(id, 57, (uint32_t)s->cylinders * s->heads * s->sectors);
     put_u32(id, 60, (uint32_t)lba28);
-    put_u32(id, 100, (uint32_t)disk->sectors);
-    put_u32(id, 102, (uint32_t)(disk->sectors >> 32));
+    if (ata_has(disk, ATA_DCO_48BIT)) {
+        put_u32(id, 100, (uint32_t)disk->sectors);
+        put_u32(id, 102, (uint32_t)(disk->sectors >> 32));
+    }
 }
 
 void
@@ -83,37 +85,97 @@ put_transfer_modes(const struct ata_disk *disk, struct ide_words *id)
     id->w[53] = 0x0007; /* words 54-58, 64-70 and 88 are valid */
     id->w[59] = disk->settings.multiple != 0 ? 0x0100 | disk->settings.multiple : 0;
     ide_words_dma_modes(id, disk->settings.dma_mode);
+    id->w[63] &= 0xff00 | disk->dco.multiword;
+    id->w[88] &= 0xff00 | disk->dco.ultra;
     id->w[64] = 0x0003;                                  /* PIO modes 3 and 4 */
     id->w[65] = id->w[66] = id->w[67] = id->w[68] = 120; /* ns per cycle */
 }
 
-/* Command sets: supported 82-84, enabled 85-87. */
+/* What the overlay leaves of words 82 to 84: bits of its word 7 and those that go with them. */
+struct hidden {
+    uint16_t features;
+    uint16_t words[3];
+};
+
+static const struct hidden hideable[] = {
+    {ATA_DCO_SMART, {0x0001, 0, 0}},
+    {ATA_DCO_SMART_SELFTEST, {0, 0, 0x0002}},
+    {ATA_DCO_SMART_ERRORS, {0, 0, 0x0001}},
+    {ATA_DCO_SECURITY, {0x0002, 0, 0}},
+    {ATA_DCO_AAM, {0, 0x0200, 0}},
+    {ATA_DCO_HPA, {0x0400, 0x0100, 0}}, /* SET MAX, and its security */
+    {ATA_DCO_48BIT, {0, 0x2400, 0}},    /* FLUSH CACHE EXT, too */
+    {ATA_DCO_STREAMS, {0, 0, 0x0610}},  /* both urgent bits */
+    {ATA_DCO_FUA | ATA_DCO_48BIT, {0, 0, 0x0040}},
+};
+
+/* Command sets: supported 82-84. */
+static void
+put_supported(const struct ata_disk *disk, struct ide_words *id)
+{
+    /* NOP, READ BUFFER, WRITE BUFFER, HPA, look-ahead, write cache, power management, security,
+     * SMART */
+    id->w[82] = 0x746b;
+    /* FLUSH CACHE EXT, FLUSH CACHE, overlay, 48-bit, AAM, SET MAX security, APM */
+    id->w[83] = 0x7f08;
+    /* streams with urgency, FUA writes, logging, SMART self-test and error log */
+    id->w[84] = disk->options.wwn != 0 ? 0x4773 : 0x4673;
+    for (uint32_t i = 0; i < BP_ARRAY_LENGTH(hideable); i++) {
+        for (uint32_t word = 0; word < 3 && !ata_has(disk, hideable[i].features); word++) {
+            id->w[82 + word] &= (uint16_t)~hideable[i].words[word];
+        }
+    }
+}
+
+/* Enabled 85-87: what is supported and not switched off. Bit 15 of 86: words 119 and 120 exist. */
+static void
+put_enabled(const struct ata_disk *disk, struct ide_words *id)
+{
+    const struct ata_settings *s = &disk->settings;
+    uint16_t off[3] = {
+        (uint16_t)((s->look_ahead ? 0 : 0x0040) | (s->write_cache ? 0 : 0x0020) |
+                   (disk->security.enabled ? 0 : 0x0002) | (s->smart ? 0 : 0x0001)),
+        (uint16_t)((s->aam != 0 ? 0 : 0x0200) | (disk->max_lock.active ? 0 : 0x0100) |
+                   (s->apm != 0 ? 0 : 0x0008)),
+        ata_stream_configured(disk) ? 0 : 0x0010,
+    };
+
+    for (uint32_t i = 0; i < 3; i++) {
+        id->w[85 + i] = (uint16_t)(id->w[82 + i] & ~off[i]);
+    }
+    id->w[86] = (uint16_t)((id->w[86] & 0x3fff) | 0x8000);
+}
+
+/* Words 95 to 99 and 104. */
+static void
+put_streaming(struct ide_words *id)
+{
+    id->w[95] = ATA_STREAM_MIN_SECTORS;
+    id->w[96] = id->w[104] = ATA_STREAM_SECTOR_TIME;
+    id->w[97] = ATA_STREAM_LATENCY;
+    put_u32(id, 98, ATA_STREAM_UNIT_US);
+}
+
 static void
 put_command_sets(const struct ata_disk *disk, struct ide_words *id)
 {
     const struct ata_settings *s = &disk->settings;
-    uint16_t wwn = disk->options.wwn != 0 ? 0x0100 : 0;
 
     id->w[80] = 0x00f0; /* ATA/ATAPI-4 to -7 */
     id->w[81] = 0x001d; /* ATA/ATAPI-7 as published */
-    /* NOP, READ BUFFER, WRITE BUFFER, HPA, look-ahead, write cache, power management, security,
-     * SMART */
-    id->w[82] = 0x746b;
-    /* FLUSH CACHE EXT, FLUSH CACHE, 48-bit, AAM, SET MAX security, APM */
-    id->w[83] = 0x7708;
-    id->w[84] = (uint16_t)(0x4063 | wwn); /* FUA writes, logging, SMART self-test and error log */
-    id->w[85] = (uint16_t)((0x746b & ~0x0063) | (s->look_ahead ? 0x0040 : 0) |
-                           (s->write_cache ? 0x0020 : 0) | (disk->security.enabled ? 0x0002 : 0) |
-                           (s->smart ? 0x0001 : 0));
-    id->w[86] = (uint16_t)(0xb400 | (s->aam != 0 ? 0x0200 : 0) |
-                           (disk->max_lock.active ? 0x0100 : 0) | (s->apm != 0 ? 0x0008 : 0));
-    id->w[87] = (uint16_t)(0x4063 | wwn);
-    id->w[89] = id->w[90] = 1; /* SECURITY ERASE UNIT: two minutes at most */
-    id->w[92] = disk->security.revision;
+    put_supported(disk, id);
+    put_enabled(disk, id);
+    if (ata_has(disk, ATA_DCO_SECURITY)) {
+        id->w[89] = id->w[90] = 1; /* SECURITY ERASE UNIT: two minutes at most */
+        id->w[92] = disk->security.revision;
+        id->w[128] = ata_security_word(disk);
+    }
     id->w[91] = s->apm;
-    id->w[94] = (uint16_t)(0x8000 | s->aam);
+    id->w[94] = ata_has(disk, ATA_DCO_AAM) ? (uint16_t)(0x8000 | s->aam) : 0;
+    if (ata_has(disk, ATA_DCO_STREAMS)) {
+        put_streaming(id);
+    }
     id->w[119] = id->w[120] = 0x4008; /* READ and WRITE LOG DMA EXT */
-    id->w[128] = ata_security_word(disk);
 }
 
 /* The result of the hardware reset: 80-conductor cable, devices chosen by jumper, diagnostics

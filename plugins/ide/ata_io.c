@@ -65,7 +65,8 @@ event(void *opaque, uint32_t what)
     if (learn(disk, &info) != 0 || info.capacity < ATA_SECTOR) {
         return; /* requests will fail, and the policy says what becomes of them */
     }
-    disk->native_sectors = info.capacity / ATA_SECTOR;
+    disk->capacity = info.capacity / ATA_SECTOR;
+    disk->native_sectors = ata_dco_sectors(disk);
     if (disk->sectors == before || disk->sectors > disk->native_sectors) {
         disk->sectors = disk->native_sectors;
     }
@@ -103,7 +104,8 @@ ata_io_open(struct ata_disk *disk, const struct bp_peer *peer)
     if (info.capacity < ATA_SECTOR || info.block_size > ATA_SECTOR) {
         return -EINVAL;
     }
-    disk->native_sectors = info.capacity / ATA_SECTOR;
+    disk->capacity = info.capacity / ATA_SECTOR;
+    disk->native_sectors = ata_dco_sectors(disk);
     disk->sectors = disk->kept_sectors = disk->native_sectors;
     return io->ops->queue_open(io->self, &args, &io->queue);
 }
@@ -137,6 +139,16 @@ ata_io_close(struct ata_disk *disk)
     }
     io->queue = NULL;
     io->ops = NULL;
+}
+
+void
+ata_io_cancel(struct ata_disk *disk)
+{
+    struct ata_io *io = &disk->io;
+
+    if (io->in_flight && BP_HAS(io->ops, cancel)) {
+        io->ops->cancel(io->self, io->queue, io->tag);
+    }
 }
 
 int32_t

@@ -11,6 +11,9 @@
 #define LOG_EXT_ERRORS    0x03u /* general purpose only */
 #define LOG_SELFTESTS     0x06u /* SMART only */
 #define LOG_EXT_SELFTESTS 0x07u /* general purpose only */
+#define LOG_STREAM_SPEED  0x20u /* general purpose only, so are the next two */
+#define LOG_STREAM_WRITES 0x21u
+#define LOG_STREAM_READS  0x22u
 #define LOG_HOST          0x80u
 #define LOG_HOST_END      (LOG_HOST + ATA_HOST_LOGS)
 
@@ -24,28 +27,34 @@ is_host_log(uint8_t number)
 
 /* Blocks of a log; 0: there is none. */
 static uint32_t
-log_blocks(uint8_t number, uint32_t general)
+log_blocks(const struct ata_disk *disk, uint8_t number, uint32_t general)
 {
     switch (number) {
     case LOG_DIRECTORY:
         return 1;
     case LOG_ERRORS:
-    case LOG_SELFTESTS:
-        return general ? 0 : 1;
+        return !general && ata_has(disk, ATA_DCO_SMART_ERRORS);
     case LOG_EXT_ERRORS:
+        return general && ata_has(disk, ATA_DCO_SMART_ERRORS);
+    case LOG_SELFTESTS:
+        return !general && ata_has(disk, ATA_DCO_SMART_SELFTEST);
     case LOG_EXT_SELFTESTS:
-        return general ? 1 : 0;
+        return general && ata_has(disk, ATA_DCO_SMART_SELFTEST);
+    case LOG_STREAM_SPEED:
+    case LOG_STREAM_WRITES:
+    case LOG_STREAM_READS:
+        return general && ata_has(disk, ATA_DCO_STREAMS);
     default:
         return is_host_log(number) ? ATA_HOST_LOG_BLOCKS : 0;
     }
 }
 
 static void
-make_directory(uint8_t *page, uint32_t general)
+make_directory(const struct ata_disk *disk, uint8_t *page, uint32_t general)
 {
     bp_store_le(page, 2, 1); /* version */
     for (uint32_t i = 1; i < 256; i++) {
-        bp_store_le(page + (size_t)2 * i, 2, log_blocks((uint8_t)i, general));
+        bp_store_le(page + (size_t)2 * i, 2, log_blocks(disk, (uint8_t)i, general));
     }
 }
 
@@ -83,8 +92,15 @@ make_log(const struct ata_disk *disk, uint8_t number, uint32_t general, uint8_t 
     memset(page, 0, ATA_SECTOR);
     switch (number) {
     case LOG_DIRECTORY:
-        make_directory(page, general);
-        return; /* the only one without a checksum */
+        make_directory(disk, page, general);
+        return; /* without a checksum, as those of streams */
+    case LOG_STREAM_SPEED:
+        ata_stream_make_performance(disk, page);
+        return;
+    case LOG_STREAM_WRITES:
+    case LOG_STREAM_READS:
+        ata_stream_make_errors(disk, number == LOG_STREAM_WRITES, page);
+        return;
     case LOG_SELFTESTS:
         make_selftests(disk, page);
         break;
@@ -104,7 +120,7 @@ named_blocks(const struct ata_disk *disk, uint32_t *first, uint32_t *count)
 {
     const struct ide_registers *regs = &disk->device.regs;
     uint32_t general = disk->transfer.opcode != ATA_SMART;
-    uint32_t blocks = log_blocks(regs->low[0], general);
+    uint32_t blocks = log_blocks(disk, regs->low[0], general);
 
     *first = general ? regs->mid[0] | (uint32_t)regs->mid[1] << 8 : 0;
     *count = regs->count[0] | (general ? (uint32_t)regs->count[1] << 8 : 0);
@@ -161,4 +177,17 @@ ata_log_received(struct ata_disk *disk)
     }
     memcpy(host_log(disk, number, first), disk->buffer, (size_t)count * ATA_SECTOR);
     return 0;
+}
+
+/* The errors of streams are told once. */
+void
+ata_log_delivered(struct ata_disk *disk)
+{
+    uint8_t opcode = disk->transfer.opcode;
+    uint8_t number = disk->device.regs.low[0];
+
+    if ((opcode == ATA_READ_LOG_EXT || opcode == ATA_READ_LOG_DMA_EXT) &&
+        (number == LOG_STREAM_WRITES || number == LOG_STREAM_READS)) {
+        ata_stream_forget_errors(disk, number == LOG_STREAM_WRITES);
+    }
 }

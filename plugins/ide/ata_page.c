@@ -31,6 +31,8 @@ take_blocks(struct ata_disk *disk)
     case ATA_WRITE_BUFFER_DMA:
         memcpy(disk->sector_buffer, disk->buffer, ATA_SECTOR);
         return 0;
+    case ATA_DEVICE_CONFIGURATION:
+        return ata_dco_received(disk);
     case ATA_SET_MAX:
         return ata_set_max_received(disk);
     case ATA_SMART:
@@ -69,6 +71,7 @@ ata_page_block_done(struct ata_disk *disk)
     } else if (t->kind == ATA_T_PAGE_OUT) {
         received(disk);
     } else {
+        ata_log_delivered(disk);
         memset(t, 0, sizeof(*t));
         ide_device_idle(&disk->device, 0); /* announced by the interrupt before the last block */
     }
@@ -96,6 +99,7 @@ ata_page_dma(struct ata_disk *disk)
     }
     ide_bus_master_commit(disk->device.channel, &end);
     if (in) {
+        ata_log_delivered(disk);
         ata_transfer_finish(disk);
     } else {
         received(disk);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SMART (ATA/ATAPI-7 V1, 6.54): a disk in good health. Self-tests end at once and are logged; an
- * attribute table of the usual four,
- * whose raw values are the truth of a disk that wears no parts. */
+/* SMART (ATA/ATAPI-7 V1, 6.54): a disk in good health. Self-tests end at once and are logged; the
+ * attributes are the usual four, whose raw values are the truth of a disk that wears no parts. */
 #include "ata_disk.h"
 
 #include <string.h>
@@ -70,11 +69,12 @@ read_data(const struct ata_disk *disk, uint8_t *page)
     }
     page[362] = 0x82; /* off-line collection completed, automatic collection enabled */
     page[363] = disk->selftest_status;
-    page[364] = 0;    /* seconds of an off-line collection */
-    page[367] = 0x79; /* can: off-line, automatic, immediate self-tests */
-    page[368] = 0x03; /* saves attributes */
-    page[370] = 0x01; /* error log */
-    page[372] = 1;    /* minutes of a short, an extended self-test */
+    page[364] = 0; /* seconds of an off-line collection */
+    /* can: off-line, automatic, immediate self-tests */
+    page[367] = ata_has(disk, ATA_DCO_SMART_SELFTEST) ? 0x79 : 0x69;
+    page[368] = 0x03;                                              /* saves attributes */
+    page[370] = ata_has(disk, ATA_DCO_SMART_ERRORS) ? 0x01 : 0x00; /* error log */
+    page[372] = 1; /* minutes of a short, an extended self-test */
     page[373] = 1;
 }
 
@@ -116,7 +116,7 @@ run_offline(struct ata_disk *disk)
     if (kind == 0 || kind == 0x7f) { /* collect; abort a self-test */
         return 0;
     }
-    if ((kind & 0x7f) != 1 && (kind & 0x7f) != 2) {
+    if (((kind & 0x7f) != 1 && (kind & 0x7f) != 2) || !ata_has(disk, ATA_DCO_SMART_SELFTEST)) {
         return ATA_ABRT;
     }
     log_selftest(disk, kind);

@@ -80,6 +80,24 @@ static const struct bp_state_field disk_fields[] = {
     L(0x4b, max_lock.frozen, 1),
     L(0x4c, max_lock.attempts, 5),
     LA(0x4d, max_lock.password),
+    L(0x50, dco.modified, 1),
+    L(0x51, dco.frozen, 1),
+    L(0x52, dco.multiword, ATA_MULTIWORD_MODES),
+    L(0x53, dco.ultra, ATA_ULTRA_MODES),
+    L(0x54, dco.features, ATA_DCO_ALL),
+    L(0x55, dco.sectors, 0),
+    LA(0x58, streams.valid),
+    LA(0x59, streams.limit),
+    L(0x5a, streams.log[0].count, 0),
+    L(0x5b, streams.log[0].newest, 31),
+    LA(0x5c, streams.log[0].entries),
+    L(0x5d, streams.log[1].count, 0),
+    L(0x5e, streams.log[1].newest, 31),
+    LA(0x5f, streams.log[1].entries),
+    L(0x60, transfer.stream, ATA_STREAM_ALL),
+    L(0x61, transfer.bad_error, 0),
+    L(0x62, transfer.bad_lba, 0),
+    L(0x63, transfer.bad_sectors, 65536),
 };
 
 _Static_assert(BP_ARRAY_LENGTH(disk_fields) <= IDE_STATE_FIELDS, "tag table too small");
@@ -106,6 +124,21 @@ check_pio(const struct ata_disk *disk)
         return -EINVAL;
     }
     return 0;
+}
+
+/* A streaming command moves sectors by 48-bit addresses, and knows on which of them it failed. */
+static int32_t
+check_stream(const struct ata_disk *disk)
+{
+    const struct ata_transfer *t = &disk->transfer;
+
+    if (t->stream == 0) {
+        return t->bad_error == 0 ? 0 : -EINVAL;
+    }
+    return !(t->stream & ATA_STREAM_ON) || t->kind < ATA_T_PIO_IN || t->kind > ATA_T_DMA_OUT ||
+                   t->addressing != ATA_LBA48 || t->bad_lba > disk->native_sectors
+               ? -EINVAL
+               : 0;
 }
 
 static int32_t
@@ -157,13 +190,16 @@ check_disk(const struct ata_disk *disk)
         (disk->device.data_end != 0 && disk->device.data_pos == disk->device.data_end) ||
         s->heads == 0 || s->sectors == 0 || (s->multiple & (s->multiple - 1)) != 0 ||
         disk->sectors > disk->native_sectors || disk->kept_sectors > disk->native_sectors ||
-        disk->sectors == 0 || disk->kept_sectors == 0 ||
+        disk->sectors == 0 || disk->kept_sectors == 0 || !ata_dco_valid(disk) ||
         (disk->device.dmarq && disk->transfer.kind != ATA_T_DMA_IN &&
          disk->transfer.kind != ATA_T_DMA_OUT && disk->transfer.kind != ATA_T_TRIM &&
          disk->transfer.kind != ATA_T_PAGE_DMA_IN && disk->transfer.kind != ATA_T_PAGE_DMA_OUT)) {
         return -EINVAL;
     }
-    return check_pio(disk) != 0 ? -EINVAL : check_transfer(disk);
+    if (check_pio(disk) != 0 || check_stream(disk) != 0) {
+        return -EINVAL;
+    }
+    return check_transfer(disk);
 }
 
 /* What of the buffer a command in progress needs. */
@@ -272,6 +308,7 @@ ata_disk_load(struct ide_device *device, const void *data, uint64_t length, uint
     ide_state_table_make(&table, disk_fields, BP_ARRAY_LENGTH(disk_fields), ide_state_base(device));
     r = ide_state_take(&table, trial, data, length, blobs, BP_ARRAY_LENGTH(blobs));
     if (r == 0) {
+        trial->native_sectors = ata_dco_sectors(trial);
         r = check_disk(trial);
     }
     if (r == 0) {

@@ -5,12 +5,6 @@
 #include <string.h>
 
 static uint32_t
-min_u32(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint32_t
 is_dma(uint8_t kind)
 {
     return kind == ATA_T_DMA_IN || kind == ATA_T_DMA_OUT || kind == ATA_T_TRIM ||
@@ -54,46 +48,74 @@ power_after_flush(struct ata_disk *disk)
     }
 }
 
+/* In the Status register of a streaming command bit 5 is the stream error, and bit 4 a deferred
+ * write error, of which there are none. */
+static void
+stream_status(struct ata_disk *disk, uint8_t bits)
+{
+    disk->device.regs.status = (uint8_t)((disk->device.regs.status & ~ATA_DSC) | bits);
+}
+
+void
+ata_transfer_end(struct ata_disk *disk, uint8_t error, uint32_t interrupt)
+{
+    struct ata_transfer *t = &disk->transfer;
+    uint32_t dma = is_dma(t->kind);
+    uint8_t stream = t->stream;
+    uint8_t bits = 0;
+
+    if (stream) {
+        error = ata_stream_end(disk, &bits);
+    }
+    memset(t, 0, sizeof(*t));
+    if (dma) {
+        ide_bus_master_finish(disk->device.channel);
+    }
+    ide_device_idle(&disk->device, error);
+    if (stream) {
+        stream_status(disk, bits);
+    }
+    if (interrupt) {
+        ide_device_interrupt(&disk->device);
+    }
+}
+
 void
 ata_transfer_finish(struct ata_disk *disk)
 {
-    struct ata_transfer *t = &disk->transfer;
-    uint8_t kind = t->kind;
-
     end_registers(disk);
     power_after_flush(disk);
-    if (kind == ATA_T_ERASE) {
+    if (disk->transfer.kind == ATA_T_ERASE) {
         ata_erase_finished(disk);
     }
-    memset(t, 0, sizeof(*t));
-    if (is_dma(kind)) {
-        ide_bus_master_finish(disk->device.channel);
-    }
-    if (kind == ATA_T_PIO_IN) {
-        ide_device_idle(&disk->device, 0); /* the last block was announced by its own interrupt */
-    } else {
-        ide_device_done(&disk->device, 0);
-    }
+    /* the last block of a PIO read was announced by its own interrupt */
+    ata_transfer_end(disk, 0, disk->transfer.kind != ATA_T_PIO_IN);
 }
 
 void
 ata_transfer_fail(struct ata_disk *disk, uint8_t error)
 {
     struct ata_transfer *t = &disk->transfer;
-    uint32_t dma = is_dma(t->kind);
 
-    if (is_addressed(t->kind)) {
+    if (t->stream) {
+        ata_stream_note(disk, error, t->lba, 1);
+    } else if (is_addressed(t->kind)) {
         ata_address_write(disk, t->addressing, t->lba);
         disk->device.regs.count[0] = (uint8_t)t->left;
         if (t->addressing == ATA_LBA48) {
             disk->device.regs.count[1] = (uint8_t)(t->left >> 8);
         }
     }
-    memset(t, 0, sizeof(*t));
-    if (dma) {
-        ide_bus_master_finish(disk->device.channel);
+    ata_transfer_end(disk, error, 1);
+}
+
+void
+ata_transfer_refuse(struct ata_disk *disk, uint8_t error)
+{
+    if (disk->transfer.stream) {
+        ata_stream_note(disk, error, disk->transfer.lba, disk->transfer.left);
     }
-    ide_device_done(&disk->device, error);
+    ata_transfer_end(disk, error, 1);
 }
 
 /* The table of the bus master was too short, or led nowhere. A real disk would wait for the rest of
@@ -102,9 +124,14 @@ ata_transfer_fail(struct ata_disk *disk, uint8_t error)
 void
 ata_transfer_bus_error(struct ata_disk *disk, uint32_t error)
 {
+    uint8_t stream = disk->transfer.stream;
+
     memset(&disk->transfer, 0, sizeof(disk->transfer));
     ide_bus_master_fail(disk->device.channel, error);
     ide_device_idle(&disk->device, 0);
+    if (stream) {
+        stream_status(disk, 0);
+    }
 }
 
 /* --- requests -------------------------------------------------------------------------------- */
@@ -136,7 +163,7 @@ static void
 advance_chunk(struct ata_disk *disk)
 {
     struct ata_transfer *t = &disk->transfer;
-    uint32_t count = min_u32(t->chunk - t->filled, t->limit);
+    uint32_t count = bp_min_u32(t->chunk - t->filled, t->limit);
 
     count = (uint32_t)(count < disk->io.max_sectors ? count : disk->io.max_sectors);
     submit_buffer(disk, t->kind == ATA_T_PIO_OUT ? BP_BLOCK_WRITE : BP_BLOCK_READ, t->filled,
@@ -148,7 +175,7 @@ begin_chunk(struct ata_disk *disk)
 {
     struct ata_transfer *t = &disk->transfer;
 
-    t->chunk = min_u32(t->left, ATA_BUFFER_SECTORS);
+    t->chunk = bp_min_u32(t->left, ATA_BUFFER_SECTORS);
     t->filled = 0;
     t->taken = 0;
 }
@@ -159,7 +186,8 @@ static void
 advance_bounced(struct ata_disk *disk, uint32_t short_table)
 {
     struct ata_transfer *t = &disk->transfer;
-    uint32_t count = min_u32(min_u32(t->left, t->limit), short_table ? 1 : ATA_BUFFER_SECTORS);
+    uint32_t count =
+        bp_min_u32(bp_min_u32(t->left, t->limit), short_table ? 1 : ATA_BUFFER_SECTORS);
     uint32_t copied;
     int32_t r;
 
@@ -204,7 +232,7 @@ advance_dma(struct ata_disk *disk)
 {
     struct ata_transfer *t = &disk->transfer;
     uint32_t in = t->kind == ATA_T_DMA_IN;
-    uint64_t want = min_u32(t->left, t->limit);
+    uint64_t want = bp_min_u32(t->left, t->limit);
     struct ide_sg *sg = &disk->io.sg;
     int32_t r;
 
@@ -239,6 +267,9 @@ ata_transfer_advance(struct ata_disk *disk)
     ide_device_busy(&disk->device);
     if (disk->device.ide->quiescing) {
         t->flags |= ATA_TF_HELD;
+        return;
+    }
+    if (ata_stream_expired(disk)) {
         return;
     }
     if (t->flags & ATA_TF_FLUSH) {
@@ -288,10 +319,13 @@ void
 ata_transfer_offer(struct ata_disk *disk, uint32_t interrupt)
 {
     struct ata_transfer *t = &disk->transfer;
-    uint32_t count = min_u32(t->block, t->chunk - t->taken);
+    uint32_t count = bp_min_u32(t->block, t->chunk - t->taken);
 
     ide_device_data(&disk->device, disk->buffer + (size_t)t->taken * ATA_SECTOR, count * ATA_SECTOR,
                     t->kind == ATA_T_PIO_IN || t->kind == ATA_T_PAGE_IN, interrupt);
+    if (t->stream) {
+        stream_status(disk, 0);
+    }
 }
 
 static void
@@ -299,7 +333,7 @@ host_read_block(struct ata_disk *disk)
 {
     struct ata_transfer *t = &disk->transfer;
 
-    t->taken += min_u32(t->block, t->chunk - t->taken);
+    t->taken += bp_min_u32(t->block, t->chunk - t->taken);
     if (t->taken < t->chunk) {
         ata_transfer_offer(disk, 1);
     } else if (t->flags & ATA_TF_FAILED) {
@@ -317,7 +351,7 @@ host_wrote_block(struct ata_disk *disk)
 {
     struct ata_transfer *t = &disk->transfer;
 
-    t->taken += min_u32(t->block, t->chunk - t->taken);
+    t->taken += bp_min_u32(t->block, t->chunk - t->taken);
     if (t->taken < t->chunk) {
         ata_transfer_offer(disk, 1);
     } else {
@@ -377,8 +411,10 @@ data_complete(struct ata_disk *disk)
 {
     struct ata_transfer *t = &disk->transfer;
     uint32_t write = t->kind == ATA_T_PIO_OUT || t->kind == ATA_T_DMA_OUT;
+    uint32_t stable = ((t->flags & ATA_TF_FUA) && !disk->io.can_fua && disk->io.volatile_cache) ||
+                      (t->stream & ATA_STREAM_FLUSH);
 
-    if (write && (t->flags & ATA_TF_FUA) && !disk->io.can_fua && disk->io.volatile_cache) {
+    if (write && stable) {
         t->flags |= ATA_TF_FLUSH;
         ata_transfer_advance(disk);
     } else {
@@ -480,13 +516,18 @@ ignore_error(struct ata_disk *disk)
     request_done(disk);
 }
 
-/* The first bad sector was found at t->lba.
+/* The first bad sector was found at t->lba. A streaming command may go on after it.
  * A PIO read first delivers the whole blocks before it. */
 static void
 report_error(struct ata_disk *disk)
 {
     struct ata_transfer *t = &disk->transfer;
 
+    if ((t->stream & ATA_STREAM_CONTINUE) && t->op != BP_BLOCK_FLUSH) {
+        ata_stream_note(disk, t->op == BP_BLOCK_READ ? ATA_UNC : ATA_ABRT, t->lba, 1);
+        ignore_error(disk);
+        return;
+    }
     if (t->kind == ATA_T_PIO_IN) {
         uint32_t good = t->filled - t->filled % t->block;
         if (good != 0) {
@@ -542,7 +583,7 @@ ata_transfer_completed(struct ata_disk *disk, int32_t status)
             io->reset_due = 0;
             disk->device.regs.status = ATA_DRDY | ATA_DSC;
         }
-    } else if (t->kind == ATA_T_NONE) {
+    } else if (t->kind == ATA_T_NONE || ata_stream_expired(disk)) {
         return;
     } else if (status == 0) {
         request_done(disk);

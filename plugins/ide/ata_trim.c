@@ -12,13 +12,7 @@
 static uint64_t
 range_at(const struct ata_disk *disk, uint32_t index)
 {
-    const uint8_t *p = disk->buffer + (size_t)index * RANGE_BYTES;
-    uint64_t value = 0;
-
-    for (uint32_t i = 0; i < RANGE_BYTES; i++) {
-        value |= (uint64_t)p[i] << (8 * i);
-    }
-    return value;
+    return bp_load_le(disk->buffer + (size_t)index * RANGE_BYTES, RANGE_BYTES);
 }
 
 static uint64_t

@@ -46,6 +46,24 @@ struct target {
     uint64_t fresh_length;
 };
 
+/* A structure of DEVICE CONFIGURATION SET that may be taken. */
+static void
+make_overlay(uint8_t *block, uint32_t how)
+{
+    uint8_t sum = 0;
+
+    memcpy(block, "\2\0\7\0\0\0\0\0\0\0\0\0\0\0", 14);
+    block[4] = how & 0x20 ? 0x3f : 0x07;
+    block[6] = how & 0x10 ? 0xff : 0x7f;
+    block[14] = (uint8_t)(0xcf & ~(1u << (how & 15)));
+    block[15] = (uint8_t)((0x0bcfu & ~(1u << (how & 15))) >> 8);
+    block[510] = 0xa5;
+    for (uint32_t i = 0; i < 511; i++) {
+        sum = (uint8_t)(sum + block[i]);
+    }
+    block[511] = (uint8_t)-sum;
+}
+
 static void
 move_data(struct target *t, uint32_t how)
 {
@@ -57,6 +75,9 @@ move_data(struct target *t, uint32_t how)
         th_ins(t->th, t->base, width, count, block);
     } else {
         memset(block, (int)how, sizeof(block));
+        if (how & 0x40) {
+            make_overlay(block, how);
+        }
         th_outs(t->th, t->base, width, count, block);
     }
 }
@@ -258,7 +279,7 @@ refresh(struct target *t)
     (void)th_tray_close(t->ide, 1);
     (void)th_tray_close(t->ide, 2);
     th_reset(t->ide, BP_RESET_SYSTEM);
-    /* the little that outlives a reset: SET MAX with "keep", logs of self-tests */
+    /* the little that outlives a reset: SET MAX with "keep", the overlay, logs of self-tests */
     if (t->runs % RUNS_OF_A_STATE == 0 && th_restore(t->ide, t->fresh, t->fresh_length) != 0) {
         abort();
     }

@@ -6,7 +6,7 @@
 
 #include "ide.h"
 
-#define IDE_STATE_FIELDS 80u
+#define IDE_STATE_FIELDS 96u
 #define IDE_STATE_BLOBS  4u
 
 /* A table with its tags moved to an object's range. */

@@ -172,6 +172,39 @@ identify(struct rig *rig, uint16_t words[256])
 }
 
 void
+log_command(struct rig *rig, uint8_t opcode, uint8_t number, uint16_t first, uint16_t count)
+{
+    put(rig, ATA_REG_DEVICE, 0xa0);
+    put(rig, ATA_REG_COUNT, (uint8_t)(count >> 8));
+    put(rig, ATA_REG_COUNT, (uint8_t)count);
+    put(rig, ATA_REG_LOW, number);
+    put(rig, ATA_REG_MID, (uint8_t)(first >> 8));
+    put(rig, ATA_REG_MID, (uint8_t)first);
+    put(rig, ATA_REG_STATUS, opcode);
+}
+
+void
+read_blocks(struct rig *rig, uint8_t *data, uint32_t blocks)
+{
+    for (uint32_t i = 0; i < blocks; i++) {
+        assert_int_equal(irq(rig), 1);
+        assert_int_equal(status(rig), ATA_DRDY | ATA_DSC | ATA_DRQ);
+        data_in(rig, data + (size_t)512 * i, 512);
+    }
+    assert_int_equal(irq(rig), 0);
+    assert_int_equal(status(rig), ATA_DRDY | ATA_DSC);
+}
+
+void
+send_block(struct rig *rig, uint8_t opcode, const uint8_t block[512])
+{
+    put(rig, ATA_REG_STATUS, opcode);
+    assert_int_equal(irq(rig), 0); /* the first block is announced by DRQ alone */
+    assert_int_equal(status(rig), ATA_DRDY | ATA_DSC | ATA_DRQ);
+    data_out(rig, block, 512);
+}
+
+void
 prd(struct rig *rig, uint32_t index, uint32_t address, uint32_t count)
 {
     th_write(rig->th, PRDT + 8 * index, 4, address);

@@ -63,6 +63,13 @@ void data_in(struct rig *rig, void *data, uint32_t bytes);
 void data_out(struct rig *rig, const void *data, uint32_t bytes);
 void identify(struct rig *rig, uint16_t words[256]);
 
+/* READ or WRITE LOG (DMA) EXT. */
+void log_command(struct rig *rig, uint8_t opcode, uint8_t number, uint16_t first, uint16_t count);
+/* The blocks of a command that has them ready, to its end. */
+void read_blocks(struct rig *rig, uint8_t *data, uint32_t blocks);
+/* A command that takes one block. */
+void send_block(struct rig *rig, uint8_t opcode, const uint8_t block[512]);
+
 /* Bus master: descriptors as pairs of address and count (with PRD_EOT), and a start. */
 void prd(struct rig *rig, uint32_t index, uint32_t address, uint32_t count);
 void bm_start(struct rig *rig, uint32_t to_memory);

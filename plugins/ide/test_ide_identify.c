@@ -62,11 +62,11 @@ test_identify_words_of_a_disk_with_defaults(void **state)
     assert_int_equal(id[75], 0);
     assert_int_equal(id[80], 0x00f0);
     assert_int_equal(id[82], 0x746b);
-    assert_int_equal(id[83], 0x7708);
-    assert_int_equal(id[84], 0x4063);
+    assert_int_equal(id[83], 0x7f08);
+    assert_int_equal(id[84], 0x4673);
     assert_int_equal(id[85], 0x7469);
-    assert_int_equal(id[86], 0xb400);
-    assert_int_equal(id[87], 0x4063);
+    assert_int_equal(id[86], 0xbc00);
+    assert_int_equal(id[87], 0x4663);
     assert_int_equal(id[88], 0x203f);
     assert_int_equal(id[93], 0x604b);
     assert_int_equal(id[100] | id[101] << 16, DISK_SECTORS);

@@ -24,7 +24,8 @@ KEY = {"mid": 0x4f, "high": 0xc2}
 NONE, PIO_IN, PIO_OUT, DMA_IN, DMA_OUT = "none", "pio in", "pio out", "dma in", "dma out"
 # What else is true of a command. LBA48, or address: has one that can be beyond the end. MEDIUM: refused by
 # a locked disk.
-EXT, ADDRESS, MEDIUM = 1, 2, 4
+# STREAM: its Status has no seek complete.
+EXT, ADDRESS, MEDIUM, STREAM = 1, 2, 4, 8
 SECTOR28, SECTOR48 = ADDRESS | MEDIUM, ADDRESS | MEDIUM | EXT
 
 # opcode: (name, data, flags, registers); one sector or one page each
@@ -37,12 +38,16 @@ DISK = {
     0x25: ("READ DMA EXT", DMA_IN, SECTOR48, {}),
     0x27: ("READ NATIVE MAX EXT", NONE, EXT, {}),
     0x29: ("READ MULTIPLE EXT", PIO_IN, SECTOR48, {}),
+    0x2a: ("READ STREAM DMA EXT", DMA_IN, SECTOR48 | STREAM, {}),
+    0x2b: ("READ STREAM EXT", PIO_IN, SECTOR48 | STREAM, {}),
     0x2f: ("READ LOG EXT", PIO_IN, EXT, {"low": 0x80}),
     0x30: ("WRITE SECTORS", PIO_OUT, SECTOR28, {}),
     0x31: ("WRITE SECTORS once", PIO_OUT, SECTOR28, {}),
     0x34: ("WRITE SECTORS EXT", PIO_OUT, SECTOR48, {}),
     0x35: ("WRITE DMA EXT", DMA_OUT, SECTOR48, {}),
     0x39: ("WRITE MULTIPLE EXT", PIO_OUT, SECTOR48, {}),
+    0x3a: ("WRITE STREAM DMA EXT", DMA_OUT, SECTOR48 | STREAM, {}),
+    0x3b: ("WRITE STREAM EXT", PIO_OUT, SECTOR48 | STREAM, {}),
     0x3c: ("WRITE VERIFY", PIO_OUT, SECTOR28, {}),
     0x3d: ("WRITE DMA FUA EXT", DMA_OUT, SECTOR48, {}),
     0x3f: ("WRITE LOG EXT", PIO_OUT, MEDIUM | EXT, {"low": 0x80}),
@@ -50,10 +55,12 @@ DISK = {
     0x41: ("READ VERIFY once", NONE, SECTOR28, {}),
     0x42: ("READ VERIFY EXT", NONE, SECTOR48, {}),
     0x47: ("READ LOG DMA EXT", DMA_IN, EXT, {"low": 0x80}),
+    0x51: ("CONFIGURE STREAM", NONE, MEDIUM | EXT, {"features": 0x81}),
     0x57: ("WRITE LOG DMA EXT", DMA_OUT, MEDIUM | EXT, {"low": 0x80}),
     0x70: ("SEEK", NONE, ADDRESS, {}),
     0x91: ("INITIALIZE DEVICE PARAMETERS", NONE, 0, {"count": 63, "device": 0x0f}),
     0xb0: ("SMART", PIO_IN, 0, {"features": 0xd0, **KEY}),
+    0xb1: ("DEVICE CONFIGURATION IDENTIFY", PIO_IN, MEDIUM, {"features": 0xc2}),
     0xc4: ("READ MULTIPLE", PIO_IN, SECTOR28, {}),
     0xc5: ("WRITE MULTIPLE", PIO_OUT, SECTOR28, {}),
     0xc6: ("SET MULTIPLE MODE", NONE, 0, {"count": 16}),
@@ -344,8 +351,8 @@ def test_every_word_of_identify_device(directory):
     want = {0: [0x0040, 4, 0, 16, 63 * 512, 512, 63], 10: text("S1", 10), 20: [3, 256, 4], 23: text("F", 4),
             27: text("A model", 20), 47: [0x8010, 1, 0x2f00, 0x4000, 0x0200, 0x0200, 7, 4, 16, 63, 4032, 0, 0x0110,
                                           SECTORS, 0, 7, 7, 3, 120, 120, 120, 120, 0x4c20],
-            80: [0xf0, 0x1d, 0x746b, 0x7708, 0x4163, 0x7469, 0xb400, 0x4163, 0x203f, 1, 1, 0, 0xfffe, 0x604b, 0x8000],
-            100: [SECTORS, 0, 0, 0, 0, 64, 0x6003, 0, 0x5000, 0xc500, 0xa1b2, 0xc3d4], 119: [0x4008, 0x4008],
+            80: [0xf0, 0x1d, 0x746b, 0x7f08, 0x4773, 0x7469, 0xbc00, 0x4763, 0x203f, 1, 1, 0, 0xfffe, 0x604b, 0x8000, 8, 66, 256, 10000, 0],
+            100: [SECTORS, 0, 0, 0, 66, 64, 0x6003, 0, 0x5000, 0xc500, 0xa1b2, 0xc3d4], 119: [0x4008, 0x4008],
             128: [0x0021], 169: [1], 209: [0x4000], 217: [7200], 222: [2]}
     with Disk(directory, options) as m:
         words = list(m.identify())
