@@ -18,7 +18,7 @@ from test_linux import CMDLINE, INTERPRETED, kernel, make_initramfs  # noqa: E40
 
 DISK_BYTES, CD_BYTES = 8 << 20, 2 << 20
 # what init_ide reads of each drive, and writes to each disk, by DMA and by PIO
-SAMPLES = {True: (4 << 20, 1 << 20), False: (128 << 10, 64 << 10)}
+SAMPLES = {True: (1 << 20, 512 << 10), False: (128 << 10, 64 << 10)}
 EMPTY = hashlib.md5(b"").hexdigest()
 
 
