@@ -22,10 +22,11 @@ block_file_info(void *self, struct bp_block_info *info)
     return 0;
 }
 
+/* -ENOMEM: rings count against RLIMIT_MEMLOCK. */
 static uint32_t
 is_refused(int32_t code)
 {
-    return code == -ENOSYS || code == -EPERM || code == -EACCES;
+    return code == -ENOSYS || code == -EPERM || code == -EACCES || code == -ENOMEM;
 }
 
 /* A queue by io_uring, or by threads where that is refused. The first queue decides. */
@@ -47,6 +48,30 @@ open_queue(struct block_file *file, struct queue **ret_queue,
     return queue_new(ret_queue, &file->pool, file->next_queue_id, args, 0);
 }
 
+static uint32_t
+workers_wanted(const struct block_file *file)
+{
+    if (file->engine == ENGINE_THREADS) {
+        return file->threads;
+    }
+    return image_tracks_writes(&file->image) ? HELPERS_MANY : HELPERS;
+}
+
+/* Tried once: what one queue is refused, the others are not worth asking for. */
+static void
+pin_memory(struct block_file *file, struct queue *queue)
+{
+    int32_t result = file->pins ? queue_pin(queue) : 0;
+
+    if (result != 0) {
+        file->pins = 0;
+        bp_info(&file->services,
+                "guest memory cannot be pinned (%s): going on without; its size must fit in "
+                "RLIMIT_MEMLOCK (ulimit -l) once for each queue",
+                strerror(-result));
+    }
+}
+
 static int32_t
 block_file_queue_open(void *self, const struct bp_block_queue_args *given, void **ret_queue)
 {
@@ -66,11 +91,12 @@ block_file_queue_open(void *self, const struct bp_block_queue_args *given, void 
     if (file->engine == ENGINE_UNKNOWN) {
         file->engine = ENGINE_RING;
     }
-    result = pool_start(&file->pool, file->engine == ENGINE_RING ? HELPERS : file->threads);
+    result = pool_start(&file->pool, workers_wanted(file));
     if (result != 0) {
         queue_free(queue);
         return result;
     }
+    pin_memory(file, queue);
     file->next_queue_id++;
     queue->next = file->queues;
     file->queues = queue;
@@ -136,9 +162,28 @@ static const struct bp_block_ops block_file_ops = {
     .resize = block_file_resize,
 };
 
+static void
+block_file_ram_changed(void *self)
+{
+    struct block_file *file = self;
+    struct queue *queue;
+
+    for (queue = file->queues; queue != NULL; queue = queue->next) {
+        pin_memory(file, queue);
+    }
+}
+
+static const struct bp_life_ops block_file_life = {
+    .size = sizeof(block_file_life),
+    .ram_changed = block_file_ram_changed,
+};
+
 static const void *
 block_file_query(void *self, const char *interface_id)
 {
+    if (strcmp(interface_id, BP_LIFE_ID) == 0) {
+        return &block_file_life;
+    }
     return strcmp(interface_id, BP_BLOCK_ID) == 0 ? &block_file_ops : NULL;
 }
 
@@ -196,6 +241,7 @@ block_file_create(const struct bp_create *args, void **self)
         free(file);
         return result;
     }
+    file->pins = bp_option_bool(&file->services, args->config, "pin_memory", 0);
     pool_init(&file->pool, &file->services, &file->image);
     *self = file;
     return 0;
@@ -254,6 +300,11 @@ static const struct bp_prop block_file_props[] = {
      .min = 1,
      .max = POOL_MAX_WORKERS,
      .help = "threads where io_uring is not used"},
+    {.name = "pin_memory",
+     .type = BP_PROP_BOOL,
+     .def = "false",
+     .help = "register guest memory with io_uring: less work for each request, all of it stays "
+             "resident"},
     {.name = "discard",
      .type = BP_PROP_ENUM,
      .def = "unmap",

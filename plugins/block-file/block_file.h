@@ -5,8 +5,10 @@
 
 #include "queue.h"
 
-/* Workers beside an io_uring: for copies, device ioctls, and what the kernel refuses to queue. */
-#define HELPERS 2u
+/* Workers beside an io_uring: for copies, device ioctls, and what the kernel refuses to queue.
+ * Blocks larger than the guest's sectors make copies likely. */
+#define HELPERS      1u
+#define HELPERS_MANY 4u
 
 #define ENGINE_UNKNOWN 0u /* until the first queue */
 #define ENGINE_RING    1u
@@ -20,6 +22,7 @@ struct block_file {
     uint32_t next_queue_id;
     uint32_t engine;
     uint32_t threads; /* option */
+    uint32_t pins;    /* option: guest memory is registered with the rings */
 };
 
 #endif

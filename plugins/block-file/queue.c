@@ -453,6 +453,15 @@ queue_new(struct queue **ret_queue, struct pool *pool, uint32_t id,
     return 0;
 }
 
+int32_t
+queue_pin(struct queue *queue)
+{
+    const struct bp_services *services = queue->services;
+
+    return queue->ring != NULL ? ring_pin(queue->ring, services->memory->view(services->instance))
+                               : 0;
+}
+
 static void
 ignore_completions(void *opaque, const struct bp_block_completion *completions, uint32_t count)
 {

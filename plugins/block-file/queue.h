@@ -72,6 +72,8 @@ void queue_abandon(struct queue *queue);
 int32_t queue_submit(struct queue *queue, const struct bp_block_request *requests, uint32_t count);
 void queue_cancel(struct queue *queue, uint64_t user);
 void queue_drain(struct queue *queue);
+/* Registers guest memory with the queue's ring. Results as ring_pin. */
+int32_t queue_pin(struct queue *queue);
 /* Tells the client, on its loop. */
 void queue_event(struct queue *queue, uint32_t event);
 /* A request ended that the ring does not know: it will be completed on the loop. Any thread's. */

@@ -3,8 +3,6 @@
 #include "queue.h"
 #include "run.h"
 
-#define BATCH 64u /* requests in one system call */
-
 /* The submitter's. */
 static struct request *
 take_record(struct queue *queue)
@@ -67,7 +65,7 @@ give_to_workers(struct request *request, struct image *image, struct request_lis
 struct submission {
     struct queue *queue;
     struct request_list workers, done;
-    struct request *sent[BATCH]; /* first ones of runs, in the kernel's ring */
+    struct request *sent[RING_BATCH]; /* first ones of runs, in the kernel's ring */
     uint32_t sent_count;
     struct run run;
 };
@@ -134,7 +132,7 @@ submission_send(struct submission *submission)
     }
 }
 
-/* Takes and sends at most BATCH requests. Returns how many. */
+/* Takes and sends at most RING_BATCH requests. Returns how many. */
 static uint32_t
 submit_some(struct queue *queue, const struct bp_block_request *from, uint32_t count)
 {
@@ -145,7 +143,7 @@ submit_some(struct queue *queue, const struct bp_block_request *from, uint32_t c
     submission.workers = submission.done = (struct request_list){NULL, NULL, 0};
     submission.sent_count = 0;
     run_init(&submission.run);
-    for (taken = 0; taken < count && taken < BATCH; taken++) {
+    for (taken = 0; taken < count && taken < RING_BATCH; taken++) {
         struct request *request = take_record(queue);
 
         if (request == NULL) {
@@ -170,6 +168,6 @@ queue_submit(struct queue *queue, const struct bp_block_request *requests, uint3
     do {
         some = submit_some(queue, requests + taken, count - taken);
         taken += some;
-    } while (some == BATCH && taken < count);
+    } while (some == RING_BATCH && taken < count);
     return (int32_t)taken;
 }

@@ -7,10 +7,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PIN_RANGES_MAX 16u  /* of guest memory; a PC has three */
+#define PIN_PIECES_MAX 256u /* registered buffers, the largest the kernel takes */
+#define PIN_PIECE_BITS 30
+
+/* A range of guest memory and the first of its registered pieces. */
+struct pinned {
+    uintptr_t start;
+    uint64_t length;
+    uint32_t first;
+};
+
 struct ring {
     struct io_uring uring;
     int fd;         /* of the image: a number of the process, or in the ring's own table */
     uint32_t flags; /* of each entry: IOSQE_FIXED_FILE */
+    uint32_t pinned_count;
+    struct pinned pinned[PIN_RANGES_MAX];
 };
 
 static uint32_t
@@ -27,7 +40,7 @@ power_of_two_at_least(uint32_t value)
 int32_t
 ring_open(struct ring **ret_ring, uint32_t depth, const struct image *image)
 {
-    uint32_t entries = power_of_two_at_least(depth);
+    uint32_t entries = power_of_two_at_least(depth < RING_BATCH ? depth : RING_BATCH);
     struct ring *ring = calloc(1, sizeof(*ring));
     struct io_uring_params params;
     int32_t result;
@@ -40,7 +53,7 @@ ring_open(struct ring **ret_ring, uint32_t depth, const struct image *image)
      * (COOP_TASKRUN, SINGLE_ISSUER): the thread that submits may stay in the guest for long, and is
      * not the one that reaps. */
     params.flags = IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE;
-    params.cq_entries = 2 * entries;
+    params.cq_entries = power_of_two_at_least(depth);
     result = io_uring_queue_init_params(entries, &ring->uring, &params);
     if (result == 0 && (params.features & IORING_FEAT_FAST_POLL) == 0) {
         io_uring_queue_exit(
@@ -58,6 +71,78 @@ ring_open(struct ring **ret_ring, uint32_t depth, const struct image *image)
     }
     *ret_ring = ring;
     return 0;
+}
+
+/* Cuts a range into pieces. Returns how many there are now, or 0: no room for all of them. */
+static uint32_t
+cut_range(const struct bp_ram_range *range, struct iovec *pieces, uint32_t count)
+{
+    uint64_t done, step;
+
+    for (done = 0; done < range->length; done += step) {
+        if (count == PIN_PIECES_MAX) {
+            return 0;
+        }
+        step = range->length - done;
+        step = step < UINT64_C(1) << PIN_PIECE_BITS ? step : UINT64_C(1) << PIN_PIECE_BITS;
+        pieces[count++] = (struct iovec){range->hva + done, step};
+    }
+    return count;
+}
+
+int32_t
+ring_pin(struct ring *ring, const struct bp_ram_view *view)
+{
+    struct iovec pieces[PIN_PIECES_MAX];
+    struct pinned pinned[PIN_RANGES_MAX];
+    uint32_t i, ranges = 0, count = 0;
+    int32_t result;
+
+    if (ring->pinned_count > 0) {
+        ring->pinned_count = 0;
+        (void)io_uring_unregister_buffers(&ring->uring);
+    }
+    for (i = 0; i < view->range_count && ranges < PIN_RANGES_MAX; i++) {
+        const struct bp_ram_range *range = &view->ranges[i];
+        /* What must not be written cannot be registered: the kernel asks for both. */
+        uint32_t more = (range->flags & BP_RAM_READONLY) == 0 ? cut_range(range, pieces, count) : 0;
+
+        if (more > 0) {
+            pinned[ranges++] = (struct pinned){(uintptr_t)range->hva, range->length, count};
+            count = more;
+        }
+    }
+    if (count == 0) {
+        return 0;
+    }
+    result = io_uring_register_buffers(&ring->uring, pieces, count);
+    if (result == 0) {
+        memcpy(ring->pinned, pinned, ranges * sizeof(*pinned));
+        ring->pinned_count = ranges;
+    }
+    return result;
+}
+
+/* The registered buffer in which this piece of memory lies, or -1. */
+static int32_t
+pinned_index(const struct ring *ring, const struct bp_iovec *iov)
+{
+    uint32_t i;
+
+    for (i = 0; i < ring->pinned_count; i++) {
+        const struct pinned *pinned = &ring->pinned[i];
+        uint64_t offset = (uintptr_t)iov->base - pinned->start;
+
+        if ((uintptr_t)iov->base >= pinned->start && offset < pinned->length &&
+            iov->length <= pinned->length - offset) {
+            uint64_t last = offset + (iov->length > 0 ? iov->length - 1 : 0);
+
+            return offset >> PIN_PIECE_BITS == last >> PIN_PIECE_BITS
+                       ? (int32_t)(pinned->first + (offset >> PIN_PIECE_BITS))
+                       : -1;
+        }
+    }
+    return -1;
 }
 
 void
@@ -80,8 +165,13 @@ prepare_transfer(struct io_uring_sqe *sqe, const struct ring *ring, const struct
                  const struct request *request, const struct bp_iovec *iov, uint32_t count)
 {
     uint32_t is_write = request->op == BP_BLOCK_WRITE;
+    int32_t index = count == 1 ? pinned_index(ring, iov) : -1;
 
-    if (count == 1) {
+    if (index >= 0) {
+        io_uring_prep_rw(is_write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED, sqe, ring->fd,
+                         iov->base, (unsigned int)iov->length, request->offset);
+        sqe->buf_index = (uint16_t)index;
+    } else if (count == 1) {
         io_uring_prep_rw(is_write ? IORING_OP_WRITE : IORING_OP_READ, sqe, ring->fd, iov->base,
                          (unsigned int)iov->length, request->offset);
     } else {

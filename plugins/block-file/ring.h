@@ -11,6 +11,8 @@
 
 struct ring;
 
+#define RING_BATCH 64u /* most requests prepared for one ring_send() */
+
 struct ring_result {
     uint64_t tag;
     int32_t result; /* of the system call: 0, bytes, or a negative errno */
@@ -18,6 +20,10 @@ struct ring_result {
 
 /* -ENOSYS, -EPERM: no io_uring here. -ENOMEM, -EMFILE ... depth: most requests at a time. */
 int32_t ring_open(struct ring **ret_ring, uint32_t depth, const struct image *image);
+/* Registers guest memory with the kernel, which then need not find and hold the pages of each
+ * request; instead of what was registered before. Nothing is being submitted. Returns 0, or a
+ * negative errno: nothing is registered, and all works as without. [control] */
+int32_t ring_pin(struct ring *ring, const struct bp_ram_view *view);
 /* Takes NULL. Nothing is in flight. */
 void ring_close(struct ring *ring);
 /* Readable while there is something to reap. */

@@ -10,6 +10,12 @@ ring_open(struct ring **ret_ring, uint32_t depth, const struct image *image)
     return -ENOSYS;
 }
 
+int32_t
+ring_pin(struct ring *ring, const struct bp_ram_view *view)
+{
+    return -ENOSYS;
+}
+
 void
 ring_close(struct ring *ring)
 {
