@@ -6,7 +6,7 @@ The guest is the same file on both, the image is the same file opened with O_DIR
 none at all). Each case is a fresh machine (virtio-scsi's share one), Backplane's and QEMU's alternately;
 figures are medians, and medians of the ratios of neighbours: operations per second, and the CPU time that the host's threads
 other than the vCPU spend on one operation. The guest polls, or with an -irq driver sleeps until it is
-interrupted. fio (io_uring, one job, the same file and depth) is the host's own figure.
+interrupted. fio (io_uring, one job, the same file and depth) is the host's own figure, and takes its turn, too.
 
   bench/disk.py [--driver NAME]... [--runs N] [--seconds S] [--image FILE] [--null] [--fio] [--json]"""
 
@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import shutil
+import stat
 import statistics
 import subprocess
 import sys
@@ -83,7 +84,7 @@ def case_name(case):
 
 def backplane_command(device, cases, image, directory):
     config = os.path.join(directory, "machine.cfg")
-    backend = (f'plugin = "block-file"; path = "{image}"; cache = "none";' if image else
+    backend = (f'plugin = "block-file"; path = "{image}"; cache = "none"; pin_memory = true;' if image else
                f'plugin = "block-null"; size = "{IMAGE_BYTES >> 20}M";')
     with open(config, "w", encoding="utf-8") as file:
         file.write(DESCRIPTION.format(guest=os.path.abspath(GUEST), cases=cases, backend=backend,
@@ -92,7 +93,8 @@ def backplane_command(device, cases, image, directory):
 
 
 def qemu_command(device, cases, image, _):
-    blockdev = (f"driver=raw,node-name=disk,file.driver=file,file.filename={image},"
+    kind = "host_device" if image and stat.S_ISBLK(os.stat(image).st_mode) else "file"
+    blockdev = (f"driver=raw,node-name=disk,file.driver={kind},file.filename={image},"
                 "cache.direct=on,file.aio=io_uring,file.cache.direct=on" if image else
                 f"driver=null-aio,node-name=disk,size={IMAGE_BYTES},read-zeroes=on")
     return ["qemu-system-x86_64", "-M", "pc", "-accel", "kvm", "-cpu", "qemu64,-sse3", "-m", "128",
@@ -170,8 +172,9 @@ def counts_for(command_of, cases, image, directory, seconds):
     return counts
 
 
-def measure(cases, image, runs, seconds, directory):
-    """For each case of one device {machine: [(operations per second, CPU us per operation)]}, run by run."""
+def measure(cases, image, runs, seconds, directory, fio=False):
+    """For each case of one device {machine: [(operations per second, CPU us per operation)]}, run by run; with
+    fio, "fio" is one of the machines."""
     results = [{} for _ in cases]
     counts = {name: counts_for(command_of, cases, image, directory, seconds)
               for name, command_of in machines().items()}
@@ -180,6 +183,10 @@ def measure(cases, image, runs, seconds, directory):
             times = run_cases(command_of, cases, counts[name], image, directory)
             for result, count, (elapsed, used) in zip(results, counts[name], times):
                 result.setdefault(name, []).append((count / elapsed, used / count * 1e6))
+        for case, result in zip(cases, results):
+            rate = fio_rate(case, image, max(seconds, 0.3)) if fio else None
+            if rate is not None:
+                result.setdefault("fio", []).append((rate, 0))
     return results
 
 
@@ -197,14 +204,17 @@ def fio_rate(case, image, seconds):
     operation = ("rand" if case[2] == "rand" else "") + case[1]
     output = subprocess.run(
         ["fio", "--name=bench", f"--filename={image}", "--direct=1", "--ioengine=io_uring",
-         f"--iodepth={case[3]}", f"--bs={case[4]}", f"--rw={operation}", f"--runtime={seconds}",
+         f"--iodepth={case[3]}", f"--bs={case[4]}", f"--rw={operation}", f"--runtime={round(seconds * 1000)}ms",
          "--time_based", "--output-format=json"], check=True, stdout=subprocess.PIPE).stdout
     return json.loads(output)["jobs"][0][case[1]]["iops"]
 
 
-def summary(case, results, fio):
+def summary(case, results):
     """One line's figures: medians, ratios of neighbouring runs, and their spread."""
-    row = {"case": case_name(case), "fio": fio}
+    row = {"case": case_name(case)}
+    if "fio" in results:
+        row["of_fio"] = statistics.median(
+            ours[0] / host[0] for ours, host in zip(results["backplane"], results["fio"]))
     for name, runs in results.items():
         row[name] = statistics.median(rate for rate, _ in runs)
         row[name + "_cpu_us"] = statistics.median(used for _, used in runs)
@@ -236,20 +246,18 @@ def table_line(row):
     def figure(key, form):
         return format(row[key], form) if row.get(key) is not None else ""
     spread = f"{row['ratio_least']:.2f} .. {row['ratio_most']:.2f}" if "ratio" in row else ""
-    of_fio = f"{row['backplane'] / row['fio']:.2f}" if row["fio"] else ""
     return (f"| {row['case']} | {row['backplane']:,.0f} | {figure('qemu', ',.0f')} "
             f"| {figure('ratio', '.2f')} | {spread} | {row['backplane_cpu_us']:.2f} "
-            f"| {figure('qemu_cpu_us', '.2f')} | {figure('cpu_ratio', '.2f')} | {of_fio} |")
+            f"| {figure('qemu_cpu_us', '.2f')} | {figure('cpu_ratio', '.2f')} | {figure('of_fio', '.2f')} |")
 
 
 def measure_all(cases, arguments, image, directory):
     """The rows, each printed when it is there unless as JSON."""
     rows = []
     for group in groups(cases):
-        results = measure(group, image, arguments.runs, arguments.seconds, directory)
+        results = measure(group, image, arguments.runs, arguments.seconds, directory, arguments.fio)
         for case, result in zip(group, results):
-            fio = fio_rate(case, image, 2 * arguments.seconds) if arguments.fio else None
-            rows.append(summary(case, result, fio))
+            rows.append(summary(case, result))
             if not arguments.json:
                 print(table_line(rows[-1]), flush=True)
     return rows

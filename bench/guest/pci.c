@@ -14,6 +14,8 @@
 #define APIC_SOFTWARE_ON 0x1ffu
 #define MESSAGE_ADDRESS  0xfee00000u
 #define INTERRUPT_VECTOR 0x40u /* start.S */
+#define PORT_PIC_MASK_1  0x21
+#define PORT_PIC_MASK_2  0xa1
 
 uint32_t
 pci_read(uint32_t function, unsigned offset)
@@ -87,6 +89,8 @@ pci_enable_message(uint32_t function)
     volatile uint32_t *entry =
         (volatile uint32_t *)(uintptr_t)(pci_bar(function, table & MSIX_BIR) + (table & ~MSIX_BIR));
 
+    outb(PORT_PIC_MASK_1, 0xff); /* firmware leaves the timer's interrupt on */
+    outb(PORT_PIC_MASK_2, 0xff);
     *(volatile uint32_t *)(uintptr_t)APIC_SPURIOUS = APIC_SOFTWARE_ON;
     entry[0] = MESSAGE_ADDRESS;
     entry[1] = 0;

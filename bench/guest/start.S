@@ -55,7 +55,7 @@ _start:
     movl $interrupt, %eax
     movw $0x8e00, %dx           /* present, interrupt gate, for ring 0 */
     call set_gate
-    movl $0x80, %edi
+    movl $3, %edi
     movl $wait, %eax
     movw $0xee00, %dx           /* likewise, for ring 3 */
     call set_gate
@@ -80,16 +80,21 @@ set_gate:
     movl $0, 8(%rdi)
     ret
 
-/* int 80h: halts until an interrupt has come. STI takes effect after HLT has begun. */
+/* int3: halts until an interrupt has come. STI takes effect after HLT has begun; a KVM that interprets
+ * may let the interrupt in before it, and must then not come back to it. */
 wait:
     sti
+wait_hlt:
     hlt
     cli
     iretq
 
 /* Comes only during that HLT: ring 3 runs with interrupts off. */
 interrupt:
-    pushq %rax
+    cmpq $wait_hlt, (%rsp)
+    jne 1f
+    incq (%rsp)
+1:  pushq %rax
     movl $0xfee000b0, %eax      /* the local APIC's end of interrupt */
     movl $0, (%rax)
     popq %rax
@@ -114,7 +119,7 @@ gdt_tss:                        /* 28h: TSS, two entries long */
     .quad 0
 gdt_end:
 idt_pointer:
-    .word 0x81 * 16 - 1
+    .word 0x41 * 16 - 1
     .quad idt
 gdt_pointer:
     .word gdt_end - gdt - 1
@@ -150,7 +155,7 @@ tss:
     .section .bss
     .balign 16
 idt:
-    .skip 0x81 * 16
+    .skip 0x41 * 16
     .balign 16
     .skip 4096
 ring0_stack_top:
