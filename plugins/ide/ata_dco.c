@@ -126,12 +126,19 @@ refuse(struct ata_disk *disk, uint8_t word, uint16_t bits)
     return ATA_ABRT;
 }
 
+/* The disk is another one from now on, with the translation that it begins with. */
 static void
 take_over(struct ata_disk *disk, const struct ata_dco *dco)
 {
+    uint32_t cylinders, heads, sectors;
+
     disk->dco = *dco;
     disk->native_sectors = ata_dco_sectors(disk);
     disk->sectors = disk->kept_sectors = disk->native_sectors;
+    ata_geometry_default(disk, &cylinders, &heads, &sectors);
+    disk->settings.cylinders = (uint16_t)cylinders;
+    disk->settings.heads = (uint8_t)heads;
+    disk->settings.sectors = (uint8_t)sectors;
     if (!(dco->features & ATA_DCO_AAM)) {
         disk->settings.aam = 0;
     }

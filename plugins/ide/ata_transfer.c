@@ -385,6 +385,9 @@ ata_transfer_start(struct ata_disk *disk)
     t->limit = UINT32_MAX;
     if (is_dma(t->kind)) {
         ide_device_request_dma(&disk->device);
+        if (t->stream && disk->device.dmarq) {
+            stream_status(disk, 0);
+        }
         return;
     }
     begin_chunk(disk);

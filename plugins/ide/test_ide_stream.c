@@ -313,6 +313,7 @@ test_a_host_that_takes_too_long_is_not_waited_for(void **state)
     assert_int_equal(address(&rig), 64);
     check_pattern(th_block_data(rig.disk) + (size_t)64 * 512, 64, 2);
     stream(&rig, ATA_READ_STREAM_DMA_EXT, 5, 1, 64, 2); /* never started */
+    assert_int_equal(status(&rig), ATA_DRDY | ATA_DRQ);
     th_clock_step(rig.th, UNIT_NS);
     expect_end(&rig, ATA_ERR, CCTO);
     stream(&rig, ATA_READ_STREAM_EXT, 4, 0, 64, 1); /* without a limit */
