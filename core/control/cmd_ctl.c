@@ -32,20 +32,6 @@ ctl_options_clear(CtlOptions *options)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CtlOptions, ctl_options_clear)
 
-static const QmpCommand *
-find_command(const char *name)
-{
-    const QmpCommand *command;
-    unsigned i;
-
-    for (i = 0; (command = qmp_command_at(i)) != NULL; i++) {
-        if (strcmp(command->name, name) == 0) {
-            return command;
-        }
-    }
-    return NULL;
-}
-
 /* --- arguments ----------------------------------------------------------------------------------
  */
 
@@ -138,48 +124,40 @@ add_argument(JsonObject *arguments, const QmpCommand *command, const char *word)
     return true;
 }
 
-/* NULL after a message. */
 static char *
-make_request(char **words)
+request_text(const char *name, JsonObject *arguments)
 {
-    const QmpCommand *command = find_command(words[0]);
     g_autoptr(JsonObject) request = json_object_new();
-    JsonObject *arguments = json_object_new();
-    JsonNode *node;
-    char *text;
-    bool well = true;
+    g_autoptr(JsonNode) node = json_node_init_object(json_node_alloc(), request);
 
-    json_object_set_string_member(request, "execute", words[0]);
+    json_object_set_string_member(request, "execute", name);
     json_object_set_string_member(request, "id", "ctl");
-    json_object_set_object_member(request, "arguments", arguments);
-    if (command == NULL) {
-        g_autoptr(GPtrArray) known = g_ptr_array_new();
-        const char *nearest;
-        unsigned i;
-        for (i = 0; qmp_command_at(i) != NULL; i++) {
-            g_ptr_array_add(known, (gpointer)(uintptr_t)qmp_command_at(i)->name);
+    json_object_set_object_member(request, "arguments", json_object_ref(arguments));
+    return json_to_string(node, FALSE);
+}
+
+/* words: KEY=VALUE. NULL after a message. */
+static char *
+make_request(const QmpCommand *command, char **words)
+{
+    g_autoptr(JsonObject) arguments = json_object_new();
+
+    for (; *words != NULL; words++) {
+        if (!add_argument(arguments, command, *words)) {
+            return NULL;
         }
-        g_ptr_array_add(known, NULL);
-        nearest = nearest_name(words[0], (const char *const *)known->pdata);
-        (void)fprintf(stderr, "backplane ctl: there is no command \"%s\"%s%s%s; try: --commands\n",
-                      words[0], nearest != NULL ? " (did you mean \"" : "",
-                      nearest != NULL ? nearest : "", nearest != NULL ? "\"?)" : "");
-        return NULL;
     }
-    for (words++; *words != NULL && well; words++) {
-        well = add_argument(arguments, command, *words);
-    }
-    if (!well) {
-        return NULL;
-    }
-    node = json_node_init_object(json_node_alloc(), request);
-    text = json_to_string(node, FALSE);
-    json_node_unref(node);
-    return text;
+    return request_text(command->name, arguments);
 }
 
 /* --- the conversation ---------------------------------------------------------------------------
  */
+
+typedef struct {
+    int fd;
+    GString *input;
+    gint64 deadline;
+} Conversation;
 
 static bool
 wait_for(int fd, short events, gint64 deadline)
@@ -236,16 +214,14 @@ receive_line(int fd, GString *input, gint64 deadline)
 
 /* The answer with our id; events go by. */
 static JsonNode *
-converse(int fd, const char *request, gint64 deadline)
+converse(const Conversation *talk, const char *request)
 {
-    g_autoptr(GString) input = g_string_new(NULL);
-
-    if (!send_line(fd, "{\"execute\": \"qmp_capabilities\"}\n", deadline) ||
-        !send_line(fd, request, deadline) || !send_line(fd, "\n", deadline)) {
+    if (!send_line(talk->fd, request, talk->deadline) ||
+        !send_line(talk->fd, "\n", talk->deadline)) {
         return NULL;
     }
     for (;;) {
-        g_autofree char *line = receive_line(fd, input, deadline);
+        g_autofree char *line = receive_line(talk->fd, talk->input, talk->deadline);
         g_autoptr(JsonNode) node = line != NULL ? json_from_string(line, NULL) : NULL;
         if (line == NULL) {
             return NULL;
@@ -256,6 +232,98 @@ converse(int fd, const char *request, gint64 deadline)
         }
     }
 }
+
+/* --- commands -----------------------------------------------------------------------------------
+ */
+
+static const char *
+text_member(JsonNode *node, const char *name)
+{
+    JsonObject *object = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+    JsonNode *value = object != NULL ? json_object_get_member(object, name) : NULL;
+    const char *text =
+        value != NULL && JSON_NODE_HOLDS_VALUE(value) ? json_node_get_string(value) : NULL;
+
+    return text != NULL ? text : "";
+}
+
+/* Those of the machine: its devices have some of their own. answer: query-commands', which the
+ * commands point into. */
+static GArray *
+commands_of(JsonNode *answer)
+{
+    GArray *commands = g_array_new(FALSE, TRUE, sizeof(QmpCommand));
+    JsonNode *value = json_object_get_member(json_node_get_object(answer), "return");
+    JsonArray *list =
+        value != NULL && JSON_NODE_HOLDS_ARRAY(value) ? json_node_get_array(value) : NULL;
+    guint i;
+
+    for (i = 0; list != NULL && i < json_array_get_length(list); i++) {
+        JsonNode *entry = json_array_get_element(list, i);
+        const QmpCommand command = {
+            .name = text_member(entry, "name"),
+            .arguments = text_member(entry, "arguments"),
+            .help = text_member(entry, "help"),
+        };
+        g_array_append_val(commands, command);
+    }
+    return commands;
+}
+
+static GArray *
+own_commands(void)
+{
+    GArray *commands = g_array_new(FALSE, TRUE, sizeof(QmpCommand));
+    const QmpCommand *command;
+    unsigned i;
+
+    for (i = 0; (command = qmp_command_at(i)) != NULL; i++) {
+        g_array_append_val(commands, *command);
+    }
+    return commands;
+}
+
+/* NULL after a message. */
+static const QmpCommand *
+find_command(const GArray *commands, const char *name)
+{
+    g_autoptr(GPtrArray) known = g_ptr_array_new();
+    const char *nearest;
+    guint i;
+
+    for (i = 0; i < commands->len; i++) {
+        const QmpCommand *command = &g_array_index(commands, QmpCommand, i);
+        if (strcmp(command->name, name) == 0) {
+            return command;
+        }
+        g_ptr_array_add(known, (gpointer)(uintptr_t)command->name);
+    }
+    g_ptr_array_add(known, NULL);
+    nearest = nearest_name(name, (const char *const *)known->pdata);
+    (void)fprintf(stderr, "backplane ctl: there is no command \"%s\"%s%s%s; try: --commands\n",
+                  name, nearest != NULL ? " (did you mean \"" : "", nearest != NULL ? nearest : "",
+                  nearest != NULL ? "\"?)" : "");
+    return NULL;
+}
+
+static int
+print_commands(const GArray *commands)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    guint i;
+
+    for (i = 0; i < commands->len; i++) {
+        const QmpCommand *command = &g_array_index(commands, QmpCommand, i);
+        g_string_append_printf(text, "%-26s %s\n", command->name, command->help);
+        if (command->arguments[0] != '\0') {
+            g_string_append_printf(text, "%-26s   %s\n", "", command->arguments);
+        }
+    }
+    return inspect_print(text->str);
+}
+
+/* --- all of it ----------------------------------------------------------------------------------
+ */
 
 static int
 show_answer(JsonNode *answer, bool as_json)
@@ -280,44 +348,55 @@ show_answer(JsonNode *answer, bool as_json)
 }
 
 static int
-talk(const CtlOptions *options)
+no_answer(const CtlOptions *options)
 {
-    gint64 deadline = g_get_monotonic_time() + (gint64)options->timeout_s * G_USEC_PER_SEC;
-    g_autofree char *request = make_request(options->words + 1);
-    g_autoptr(GError) error = NULL;
+    (void)fprintf(stderr, "backplane ctl: no answer from '%s'\n", options->words[0]);
+    return 1;
+}
+
+static int
+run_command(const CtlOptions *options, const Conversation *talk, const GArray *commands)
+{
+    const QmpCommand *command = find_command(commands, options->words[1]);
+    g_autofree char *request = command != NULL ? make_request(command, options->words + 2) : NULL;
     g_autoptr(JsonNode) answer = NULL;
-    autofd int fd = -1;
 
     if (request == NULL) {
         return 2;
     }
-    fd = unix_socket_connect(options->words[0], &error);
+    answer = converse(talk, request);
+    return answer != NULL ? show_answer(answer, options->json) : no_answer(options);
+}
+
+static int
+connect_and_run(const CtlOptions *options)
+{
+    g_autoptr(GString) input = g_string_new(NULL);
+    g_autoptr(JsonObject) nothing = json_object_new();
+    g_autofree char *request = request_text("query-commands", nothing);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(JsonNode) answer = NULL;
+    g_autoptr(GArray) commands = NULL;
+    autofd int fd = unix_socket_connect(options->words[0], &error);
+    const Conversation talk = {
+        .fd = fd,
+        .input = input,
+        .deadline = g_get_monotonic_time() + (gint64)options->timeout_s * G_USEC_PER_SEC,
+    };
+
     if (fd < 0) {
         (void)fprintf(stderr, "backplane ctl: %s\n", error->message);
         return 2;
     }
-    answer = converse(fd, request, deadline);
+    if (send_line(fd, "{\"execute\": \"qmp_capabilities\"}\n", talk.deadline)) {
+        answer = converse(&talk, request);
+    }
     if (answer == NULL) {
-        (void)fprintf(stderr, "backplane ctl: no answer from '%s'\n", options->words[0]);
-        return 1;
+        return no_answer(options);
     }
-    return show_answer(answer, options->json);
-}
-
-static int
-print_commands(void)
-{
-    g_autoptr(GString) text = g_string_new(NULL);
-    const QmpCommand *command;
-    unsigned i;
-
-    for (i = 0; (command = qmp_command_at(i)) != NULL; i++) {
-        g_string_append_printf(text, "%-26s %s\n", command->name, command->help);
-        if (command->arguments[0] != '\0') {
-            g_string_append_printf(text, "%-26s   %s\n", "", command->arguments);
-        }
-    }
-    return inspect_print(text->str);
+    commands = commands_of(answer);
+    return options->words[1] != NULL ? run_command(options, &talk, commands)
+                                     : print_commands(commands);
 }
 
 int
@@ -328,7 +407,7 @@ cmd_ctl(int argc, char **argv)
         {"json", 0, 0, G_OPTION_ARG_NONE, &options.json, "Print the answer as JSON", NULL},
         {"timeout", 0, 0, G_OPTION_ARG_INT, &options.timeout_s, "Wait this long (60)", "SECONDS"},
         {"commands", 0, 0, G_OPTION_ARG_NONE, &options.commands,
-         "List the commands and their arguments", NULL},
+         "List the commands and their arguments; with SOCKET: those of that machine", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options.words, NULL,
          "SOCKET COMMAND [KEY=VALUE...]"},
         {NULL},
@@ -345,13 +424,14 @@ cmd_ctl(int argc, char **argv)
     if (!options_parse(context, "ctl", &argc, &argv, &status)) {
         return status;
     }
-    if (options.commands) {
-        return print_commands();
+    if (options.commands && options.words == NULL) {
+        g_autoptr(GArray) commands = own_commands();
+        return print_commands(commands);
     }
-    if (options.words == NULL || options.words[1] == NULL) {
+    if (options.words == NULL || (options.words[1] == NULL && !options.commands)) {
         (void)fprintf(stderr, "backplane ctl: name a socket and a command (try --help)\n");
         return 2;
     }
     (void)signal(SIGPIPE, SIG_IGN);
-    return talk(&options);
+    return connect_and_run(&options);
 }

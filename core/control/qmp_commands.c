@@ -303,7 +303,9 @@ qmp_call_run(Machine *machine, const char *name, JsonObject *arguments,
     call->done = done;
     call->opaque = opaque;
     if (command == NULL) {
-        qmp_call_fail(call, "CommandNotFound", "The command %.64s has not been found", name);
+        if (!qmp_inspect(call, name)) {
+            qmp_call_fail(call, "CommandNotFound", "The command %.64s has not been found", name);
+        }
     } else if (check_arguments(call, command)) {
         call->is_running = true;
         command->run(call);

@@ -3,6 +3,8 @@
 #include "build_config.h"
 #include "control/qmp_private.h"
 
+#include <string.h>
+
 JsonNode *
 qmp_version(void)
 {
@@ -60,18 +62,52 @@ qmp_query_uuid(QmpCall *call)
     qmp_call_return_object(call, object);
 }
 
+JsonObject *
+qmp_describe_command(const char *name, const char *arguments, const char *help)
+{
+    JsonObject *entry = json_object_new();
+
+    json_object_set_string_member(entry, "name", name);
+    json_object_set_string_member(entry, "arguments", arguments);
+    json_object_set_string_member(entry, "help", help);
+    return entry;
+}
+
+static gint
+compare_names(gconstpointer a, gconstpointer b, gpointer opaque)
+{
+    return strcmp(a, b);
+}
+
+static void
+unref_object(gpointer object)
+{
+    json_object_unref(object);
+}
+
+static gboolean
+add_entry(gpointer name, gpointer entry, gpointer list)
+{
+    json_array_add_object_element(list, json_object_ref(entry));
+    return FALSE;
+}
+
+/* The arguments and the help beside each name are ours: they are what `backplane ctl` completes. */
 void
 qmp_query_commands(QmpCall *call)
 {
+    GTree *commands = g_tree_new_full(compare_names, NULL, g_free, unref_object);
     JsonArray *list = json_array_new();
     const QmpCommand *command;
     unsigned i;
 
     for (i = 0; (command = qmp_command_at(i)) != NULL; i++) {
-        JsonObject *entry = json_object_new();
-        json_object_set_string_member(entry, "name", command->name);
-        json_array_add_object_element(list, entry);
+        g_tree_insert(commands, g_strdup(command->name),
+                      qmp_describe_command(command->name, command->arguments, command->help));
     }
+    qmp_inspect_add_commands(call->machine, commands);
+    g_tree_foreach(commands, add_entry, list);
+    g_tree_destroy(commands);
     qmp_call_return_array(call, list);
 }
 

@@ -99,6 +99,12 @@ void qmp_chardev_remove(QmpCall *call);
 void qmp_set_link(QmpCall *call);
 void qmp_announce_self(QmpCall *call);
 void qmp_query_rx_filter(QmpCall *call);
+/* qmp_inspect.c: commands that devices answer. False: none of them knows this one. */
+bool qmp_inspect(QmpCall *call, const char *name);
+/* Adds those there are now to a tree of names and JsonObjects. */
+void qmp_inspect_add_commands(Machine *machine, GTree *commands);
+/* What query-commands tells of one. */
+JsonObject *qmp_describe_command(const char *name, const char *arguments, const char *help);
 /* qmp_swap.c */
 void qmp_backend_swap(QmpCall *call);
 /* qmp_types.c */

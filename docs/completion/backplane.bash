@@ -12,13 +12,20 @@ _backplane_options()
     "$1" "$2" --help 2>/dev/null | grep -oE -- '^  .*--[a-z-]+=?' | grep -oE -- '--[a-z-]+=?' | sort -u
 }
 
+# Those of the machine, as its devices have some of their own; or else all that every machine has.
+_backplane_commands()
+{
+    "$1" ctl --timeout=2 --commands "$2" 2>/dev/null || "$1" ctl --commands
+}
+
 # The socket, the command, then the keys of its arguments.
 _backplane_ctl()
 {
-    local word position=0 name=
+    local word position=0 socket= name=
     for word in "${COMP_WORDS[@]:2:COMP_CWORD-2}"; do
         [[ $word == -* ]] && continue
         position=$((position + 1))
+        ((position == 1)) && socket=$word
         ((position == 2)) && name=$word
     done
     case $position in
@@ -27,10 +34,10 @@ _backplane_ctl()
         compopt -o filenames
         ;;
     1)
-        mapfile -t COMPREPLY < <(compgen -W "$("$1" ctl --commands | awk '/^[a-z]/ { print $1 }')" -- "$2")
+        mapfile -t COMPREPLY < <(compgen -W "$(_backplane_commands "$1" "$socket" | awk '/^[a-z]/ { print $1 }')" -- "$2")
         ;;
     *)
-        mapfile -t COMPREPLY < <(compgen -W "$("$1" ctl --commands | awk -v name="$name" '
+        mapfile -t COMPREPLY < <(compgen -W "$(_backplane_commands "$1" "$socket" | awk -v name="$name" '
             found { for (i = 1; i <= NF; i++) if (sub(/:.*/, "=", $i)) print $i; exit }
             $1 == name { found = 1 }')" -- "$2")
         compopt -o nospace

@@ -297,11 +297,29 @@ blk_create(const struct bp_create *args, void **self)
     return 0;
 }
 
+static int32_t
+blk_answer(void *self, const char *name, const struct bp_node *options,
+           const struct bp_inspect_answer *answer)
+{
+    const struct blk *blk = self;
+
+    return bp_virtio_answer(blk->virtio, blk->id, name, options, answer);
+}
+
+static const struct bp_inspect_ops blk_inspect = {
+    .size = sizeof(blk_inspect),
+    .questions = bp_virtio_questions,
+    .answer = blk_answer,
+};
+
 static const void *
 blk_query(void *self, const char *interface_id)
 {
     if (bp_same_id(interface_id, BP_LIFE_ID)) {
         return &blk_life;
+    }
+    if (bp_same_id(interface_id, BP_INSPECT_ID)) {
+        return &blk_inspect;
     }
     return bp_same_id(interface_id, BP_STATE_ID) ? &blk_state : NULL;
 }

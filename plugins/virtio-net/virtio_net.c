@@ -465,13 +465,29 @@ net_create(const struct bp_create *args, void **self)
     return 0;
 }
 
+static int32_t
+net_answer(void *self, const char *name, const struct bp_node *options,
+           const struct bp_inspect_answer *answer)
+{
+    const struct net *net = self;
+
+    return bp_virtio_answer(net->virtio, net->id, name, options, answer);
+}
+
+static const struct bp_inspect_ops net_inspect = {
+    .size = sizeof(net_inspect),
+    .questions = bp_virtio_questions,
+    .answer = net_answer,
+};
+
 static const void *
 net_query(void *self, const char *interface_id)
 {
-    return bp_same_id(interface_id, BP_LIFE_ID)    ? (const void *)&net_life
-           : bp_same_id(interface_id, BP_STATE_ID) ? (const void *)&net_state
-           : bp_same_id(interface_id, BP_NIC_ID)   ? (const void *)&net_nic
-                                                   : NULL;
+    return bp_same_id(interface_id, BP_LIFE_ID)      ? (const void *)&net_life
+           : bp_same_id(interface_id, BP_STATE_ID)   ? (const void *)&net_state
+           : bp_same_id(interface_id, BP_NIC_ID)     ? (const void *)&net_nic
+           : bp_same_id(interface_id, BP_INSPECT_ID) ? (const void *)&net_inspect
+                                                     : NULL;
 }
 
 /* --- description ----------------------------------------------------------------------------- */

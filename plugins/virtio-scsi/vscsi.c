@@ -235,11 +235,29 @@ vscsi_create(const struct bp_create *args, void **self)
     return 0;
 }
 
+static int32_t
+vscsi_answer(void *self, const char *name, const struct bp_node *options,
+             const struct bp_inspect_answer *answer)
+{
+    const struct vscsi *vscsi = self;
+
+    return bp_virtio_answer(vscsi->virtio, vscsi->id, name, options, answer);
+}
+
+static const struct bp_inspect_ops vscsi_inspect = {
+    .size = sizeof(vscsi_inspect),
+    .questions = bp_virtio_questions,
+    .answer = vscsi_answer,
+};
+
 static const void *
 vscsi_query(void *self, const char *interface_id)
 {
     if (bp_same_id(interface_id, BP_LIFE_ID)) {
         return &vscsi_life;
+    }
+    if (bp_same_id(interface_id, BP_INSPECT_ID)) {
+        return &vscsi_inspect;
     }
     return bp_same_id(interface_id, BP_STATE_ID) ? &vscsi_state : NULL;
 }

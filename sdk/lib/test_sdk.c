@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The parts of the SDK's library that plugins' own tests do not reach. */
+#include <backplane/sdk/json.h>
 #include <backplane/sdk/sdk.h>
 
 #include <setjmp.h>
@@ -197,6 +198,35 @@ test_error_policy_stops_for_space_and_reports_the_rest(void **state)
     assert_int_equal(bp_on_error_action(&policy, BP_BLOCK_FLUSH, -EIO), BP_ON_ERROR_REPORT);
 }
 
+static void
+append(void *opaque, const char *text, uint64_t length)
+{
+    (void)strncat(opaque, text, length);
+}
+
+static void
+test_json_has_commas_and_escapes(void **state)
+{
+    char text[256] = "";
+    const struct bp_inspect_answer answer = {
+        .size = sizeof(answer), .opaque = text, .write = append};
+    struct bp_json json;
+
+    bp_json_init(&json, &answer);
+    bp_json_open(&json, NULL, '{');
+    bp_json_text(&json, "a\"b", "x\\\n\xc3\xa4");
+    bp_json_open(&json, "list", '[');
+    bp_json_number(&json, NULL, UINT64_MAX);
+    bp_json_bool(&json, NULL, 1);
+    bp_json_open(&json, NULL, '{');
+    bp_json_close(&json, '}');
+    bp_json_close(&json, ']');
+    bp_json_bool(&json, "last", 0);
+    bp_json_close(&json, '}');
+    assert_string_equal(text, "{\"a\\u0022b\": \"x\\u005c\\u000a\xc3\xa4\", "
+                              "\"list\": [18446744073709551615, true, {}], \"last\": false}");
+}
+
 int
 main(void)
 {
@@ -209,6 +239,7 @@ main(void)
         cmocka_unit_test(test_part_of_a_state_ignores_what_is_somebody_elses),
         cmocka_unit_test(test_missing_optional_field_keeps_its_value),
         cmocka_unit_test(test_error_policy_stops_for_space_and_reports_the_rest),
+        cmocka_unit_test(test_json_has_commas_and_escapes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from backplane import PROGRAM, check, run_tests  # noqa: E402
+from backplane import PROGRAM, SOURCE, check, run_tests  # noqa: E402
 from registers import Qmp, TestMachine, equal  # noqa: E402
 from test_virtio_blk import IN, OUT, Disk  # noqa: E402
 
@@ -368,6 +368,68 @@ def test_ctl(directory):
         equal(ctl(m, "eject", "x=1")[0], 2, "no argument of that name")
         equal(subprocess.run([PROGRAM, "ctl", m.control + ".not", "stop"], capture_output=True, check=False)
               .returncode, 2, "nobody listens")
+
+
+def complete(machine, *words):
+    """What bash offers after these words."""
+    script = ('source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); compopt() { :; }; _backplane; '
+              'printf "%s\\n" "${COMPREPLY[@]}"')
+    path = os.path.join(SOURCE, "docs", "completion", "backplane.bash")
+    result = subprocess.run(["bash", "-c", script, "bash", path, PROGRAM, "ctl", machine.control, *words],
+                            capture_output=True, text=True, timeout=60, check=True)
+    return result.stdout.split()
+
+
+def test_ctl_completes_and_knows_the_commands_of_devices(directory):
+    m, _ = ring_disk(directory)
+    m.control = os.path.join(directory, "control")
+    with m, m.qmp:
+        equal(complete(m, "block_res"), ["block_resize"], "a command")
+        equal(complete(m, "x-query-virtio-s"), ["x-query-virtio-status"], "a device's command")
+        equal(complete(m, "eject", ""), ["device=", "id=", "force="], "arguments")
+        equal(complete(m, "x-query-virtio-queue-status", "pa"), ["path="], "a device's arguments")
+        equal(ctl(m, "x-query-virtio"), (0, "name        path\nvirtio-blk  /machine/peripheral/blk0/virtio-backend\n",
+                                         ""), "a table")
+        status, text, _ = ctl(m, "--json", "x-query-virtio-queue-status", "path=blk0", "queue=0")
+        equal((status, json.loads(text)["vring-num-default"]), (0, 256), "JSON")
+        equal(ctl(m, "x-query-virtio-queue-status", "path=blk0", "queue=x")[0], 2, "no number")
+        check("x-query-virtio-status" in ctl(m, "--commands")[1], "the machine's commands")
+
+
+def test_virtio_devices_are_looked_into(directory):
+    m, disk = ring_disk(directory)
+    with m, m.qmp:
+        equal(m.qmp.ask("x-query-virtio"), [{"name": "virtio-blk",
+                                             "path": "/machine/peripheral/blk0/virtio-backend"}], "devices")
+        path = m.qmp.ask("x-query-virtio")[0]["path"]
+        equal(disk.request(IN, 3, length=512)[0], 0, "a read")
+        status = m.qmp.ask("x-query-virtio-status", path=path)
+        equal((status["device-id"], status["num-vqs"], status["started"]), (2, 2, True), status)
+        equal(status["guest-features"]["transports"], ["VIRTIO_F_VERSION_1"], "what the driver chose")
+        check("VIRTIO_BLK_F_MQ" in status["host-features"]["dev-features"], status)
+        check("unknown-dev-features" not in status["host-features"], status)
+        equal(status["status"]["statuses"][-1], "VIRTIO_CONFIG_S_FEATURES_OK", status)
+        queue = m.qmp.ask("x-query-virtio-queue-status", path="blk0", queue=0)
+        equal([queue[name] for name in ("vring-num", "vring-desc", "vring-avail", "vring-used", "last-avail-idx",
+                                        "used-idx", "inuse")], [disk.size, *disk.places, 1, 1, 0], queue)
+        element = m.qmp.ask("x-query-virtio-queue-element", path="/machine/peripheral/blk0", queue=0, index=0)
+        equal([(desc["len"], desc["flags"]) for desc in element["descs"]],
+              [(16, ["next"]), (512, ["next", "write"]), (1, ["write"])], "the request")
+        equal((element["avail"]["idx"], element["used"]["idx"]), (1, 1), element)
+        m.write(disk.places[0] + 14, b"\0\0")  # a chain that runs in a circle is shown to its limit
+        equal(len(m.qmp.ask("x-query-virtio-queue-element", path="blk0", queue=0, index=0)["descs"]), 2048, "circle")
+        fails = m.qmp.fails
+        fails("queue 1 does not run", "x-query-virtio-queue-element", path="blk0", queue=1)
+        fails("it has queues 0 to 1", "x-query-virtio-queue-status", path="blk0", queue=2)
+        fails("not served by vhost", "x-query-virtio-vhost-queue-status", path="blk0", queue=0)
+        fails("queue: missing", "x-query-virtio-queue-status", path="blk0")
+        fails("out of range", "x-query-virtio-queue-status", path="blk0", queue=-1)
+        fails("unknown option", "x-query-virtio-queue-status", path="blk0", queue=0, y=1)
+        fails("Parameter 'path' is missing", "x-query-virtio-status")
+        fails("expected: string", "x-query-virtio-status", path=5)
+        fails("'nope' not found", "x-query-virtio-status", "DeviceNotFound", path="nope")
+        m.qmp.ask("device_del", id="blk0", force=True)
+        fails("has not been found", "x-query-virtio", "CommandNotFound")
 
 
 def test_events_of_the_machines_life(directory):

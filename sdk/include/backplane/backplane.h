@@ -8,6 +8,7 @@
 #include <backplane/char.h>
 #include <backplane/config.h>
 #include <backplane/core.h>
+#include <backplane/inspect.h>
 #include <backplane/irq.h>
 #include <backplane/isadma.h>
 #include <backplane/life.h>

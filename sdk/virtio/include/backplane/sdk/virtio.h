@@ -243,6 +243,13 @@ int32_t bp_virtio_restore(struct bp_virtio *virtio, const void *data,
                           uint64_t length) BP_MUST_CHECK;
 int32_t bp_virtio_after_restore(struct bp_virtio *virtio) BP_MUST_CHECK;
 
+/* What operators may ask (bp.inspect/1): questions[] of the device's table, and what its answer()
+ * passes on to, with the instance's id. [control] */
+extern const struct bp_inspect_question bp_virtio_questions[];
+int32_t bp_virtio_answer(struct bp_virtio *virtio, const char *id, const char *name,
+                         const struct bp_node *options,
+                         const struct bp_inspect_answer *answer) BP_MUST_CHECK;
+
 /* --- queues ------------------------------------------------------------------------------------
  */
 
