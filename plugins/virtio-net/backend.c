@@ -26,7 +26,8 @@ net_apply_offloads(struct net *net)
     if ((features & BP_NET_CSUM) == 0) {
         features = 0; /* the others need it, and a driver may have switched off that one alone */
     }
-    if (net->ops != NULL && net->ops->set_features(net->self, features & net->rx_features) != 0) {
+    if (net->ops != NULL &&
+        net->ops->set_features(net->self, features & atomic_load(&net->rx_features)) != 0) {
         bp_warn(&net->host, "the backend refuses offloads it has offered, going on without");
     }
 }
@@ -136,27 +137,32 @@ net_retract_all(struct net *net)
     }
 }
 
-static void
-learn(struct net *net)
+/* Returns whether its link has changed. */
+static uint32_t
+learn(struct net *net, struct bp_net_info *info)
 {
-    struct bp_net_info info = {.size = sizeof(info)};
+    uint32_t up;
 
-    (void)net->ops->info(net->self, &info);
-    net->tx_features = info.tx_features;
-    net->rx_features = info.rx_features;
-    net->queues = info.queues != 0 ? info.queues : 1;
-    atomic_store(&net->backend_link, (info.flags & BP_NET_LINK_UP) != 0);
+    memset(info, 0, sizeof(*info));
+    info->size = sizeof(*info);
+    (void)net->ops->info(net->self, info);
+    atomic_store(&net->tx_features, info->tx_features);
+    atomic_store(&net->rx_features, info->rx_features);
+    up = (info->flags & BP_NET_LINK_UP) != 0;
+    return atomic_exchange(&net->backend_link, up) != up;
 }
 
+/* With the link may come another end, of other offloads. */
 static void
 net_event(void *opaque, uint32_t event)
 {
     struct net *net = ((struct net_pair *)opaque)->net;
-    struct bp_net_info info = {.size = sizeof(info)};
+    struct bp_net_info info;
 
-    if (event == BP_NET_EVENT_LINK && net->ops->info(net->self, &info) == 0) {
-        uint32_t up = (info.flags & BP_NET_LINK_UP) != 0;
-        if (atomic_exchange(&net->backend_link, up) != up) {
+    if (event == BP_NET_EVENT_LINK) {
+        uint32_t changed = learn(net, &info);
+        net_apply_offloads(net);
+        if (changed) {
             net_show_status(net, 1);
         }
     } else if (event == BP_NET_EVENT_ANNOUNCE) {
@@ -214,11 +220,13 @@ int32_t
 net_attach(void *self, uint32_t slot, uint32_t use, const struct bp_peer *peer)
 {
     struct net *net = self;
+    struct bp_net_info info;
     int32_t result;
 
     net->ops = peer->table;
     net->self = peer->self;
-    learn(net);
+    (void)learn(net, &info);
+    net->queues = info.queues != 0 ? info.queues : 1;
     result = open_queues(net);
     if (result != 0) {
         net->ops = NULL;

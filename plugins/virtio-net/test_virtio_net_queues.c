@@ -236,6 +236,33 @@ test_the_backend_is_told_how_many_pairs_are_in_use(void **state)
     th_free(bench.th);
 }
 
+static void
+test_offloads_follow_the_other_end_of_the_link(void **state)
+{
+    uint8_t header[12] = {1, 0, 0, 0, 0, 0, 34, 0, 16}, frame[64];
+    struct bench bench;
+    const struct th_net_frame *sent;
+    uint32_t i, count;
+
+    bench_make(&bench, "", 1);
+    bench_start(&bench, NET_F_CSUM | NET_F_GUEST_CSUM | NET_F_GUEST_TSO4, 2);
+    assert_int_equal(th_net_features(bench.wire), 0);
+    make_frame(frame, sizeof(frame), "\2\0\0\0\0\1");
+    bp_net_store16(frame + 12, BP_NET_ETH_IP4);
+    for (i = 0; i < 2; i++) {
+        assert_int_equal(send_frame(&bench, 1, header, frame, sizeof(frame)), 1);
+        th_net_info(bench.wire)->rx_features = BP_NET_CSUM | BP_NET_TSO4;
+        th_net_info(bench.wire)->tx_features = BP_NET_CSUM;
+        th_net_send_event(bench.wire, BP_NET_EVENT_LINK);
+        th_run(bench.th);
+    }
+    assert_int_equal(th_net_features(bench.wire), BP_NET_CSUM | BP_NET_TSO4);
+    sent = th_net_sent(bench.wire, &count);
+    assert_int_equal(sent[count - 1].offload.flags, BP_NET_NEEDS_CSUM); /* left to it now */
+    assert_true(count == 1 || sent[0].offload.flags == 0);
+    th_free(bench.th);
+}
+
 /* A queue whose pair's loop is not that of the backend's queue. */
 static void
 test_pairs_on_other_loops_go_on_sending(void **state)
@@ -700,6 +727,7 @@ main(void)
         cmocka_unit_test(test_all_vlans_can_be_added_and_deleted),
         cmocka_unit_test(test_one_queue_s_notifications_are_held_back_and_asked_for),
         cmocka_unit_test(test_the_backend_is_told_how_many_pairs_are_in_use),
+        cmocka_unit_test(test_offloads_follow_the_other_end_of_the_link),
         cmocka_unit_test(test_pairs_on_other_loops_go_on_sending),
         cmocka_unit_test(test_operators_see_the_card_pull_its_cable_and_have_it_announced),
         cmocka_unit_test(test_frames_go_to_the_pair_that_their_hash_names),

@@ -115,7 +115,8 @@ send_chain(struct net_pair *pair, struct net_pair *outlet, struct batch *batch,
     int valid = read_frame(pair, chain, frame) && net_link_up(pair->net) &&
                 bp_net_frame_ok(frame, features);
 
-    if (valid && bp_net_frame_ok(frame, pair->net->tx_features)) {
+    if (valid && bp_net_frame_ok(
+                     frame, atomic_load_explicit(&pair->net->tx_features, memory_order_relaxed))) {
         batch->chains[batch->count++] = chain;
         return batch->count < BATCH || send_batch(pair, outlet, batch, NULL);
     }

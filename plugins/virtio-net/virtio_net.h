@@ -207,7 +207,8 @@ struct net {
     struct bp_virtqueue *control; /* of the features in force: see net_role() */
     const struct bp_net_ops *ops;
     void *self; /* NULL ops: nothing attached */
-    uint32_t tx_features, rx_features, queues;
+    _Atomic(uint32_t) tx_features, rx_features; /* the backend's, as it last said */
+    uint32_t queues;
     uint32_t pairs;
     struct net_pair *pair; /* pairs of them */
     uint64_t offered;
