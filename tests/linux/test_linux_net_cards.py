@@ -106,9 +106,9 @@ def command_line(words):
     return CMDLINE + (INTERPRETED if is_interpreting_kvm() else "") + " acpi=off " + words
 
 
-def description(initrd, words, backends, devices, extra=""):
+def description(initrd, words, backends, devices, extra="", cpus=2):
     return f"""
-machine = {{ memory = "96M"; cpus = 2; acpi = false; {extra}
+machine = {{ memory = "96M"; cpus = {cpus}; acpi = false; {extra}
   boot = {{ kernel = "{kernel("vmlinux")}"; initrd = "{initrd}"; cmdline = "{command_line(words)}"; }}; }};
 backends = {{ {backends} tty = {{ plugin = "char-stdio"; }}; }};
 devices = {{ {devices} com1 = {{ plugin = "serial"; backend = "tty"; }}; }};
@@ -196,15 +196,19 @@ def guest_of_two(directory, number):
     return description(
         make_initramfs(directory, "init_net_cards"), f"lan={mine}:{number:02x}:{there}",
         f'lan = {{ plugin = "net-stream"; path = "{directory}/../lan.sock"; server = {str(number == 1).lower()}; }};',
-        f'net0 = {{ plugin = "virtio-net"; backend = "lan"; rom = ""; mac = "02:00:00:00:00:{number:02x}"; }};')
+        f'net0 = {{ plugin = "virtio-net"; backend = "lan"; rom = ""; mac = "02:00:00:00:00:{number:02x}"; }};',
+        cpus=1)
 
 
 def test_two_guests_talk_over_a_cable(directory):
     first, second = os.path.join(directory, "1"), os.path.join(directory, "2")
     with Machine(guest_of_two(first, 1), "--no-reboot", directory=first) as one, \
             Machine(guest_of_two(second, 2), "--no-reboot", directory=second) as two:
-        two.wait_for("FACT end", 2 * BOOT_SECONDS)
-        one.wait_for("FACT end", 300)
+        for fact in ("link", "ping", "got"):
+            for machine in (one, two):
+                machine.wait_for(f"FACT lan_{fact}", BOOT_SECONDS)
+        for machine in (one, two):
+            machine.wait_for("FACT end", 300)
         facts = [dict(re.findall(r"FACT (\w+)=(.*?)\r?\n", m.text())) for m in (one, two)]
     print(f"# {facts}")
     equal(facts[0]["lan_got"], facts[1]["lan_up"], "what the first guest fetched")
