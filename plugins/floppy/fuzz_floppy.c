@@ -5,33 +5,13 @@
  * missing at its end counts as zero. */
 #include "fdc_regs.h"
 
+#include <backplane/fuzz_input.h>
 #include <backplane/testhost.h>
 
 #include <stdlib.h>
 #include <string.h>
 
 #define DATA 0x10000u
-
-struct input {
-    const uint8_t *data;
-    size_t length;
-};
-
-static uint32_t
-take(struct input *in, uint32_t bytes)
-{
-    uint32_t value = 0;
-
-    for (uint32_t i = 0; i < bytes; i++) {
-        uint8_t byte = 0;
-        if (in->length > 0) {
-            byte = *in->data++;
-            in->length--;
-        }
-        value |= (uint32_t)byte << (8 * i);
-    }
-    return value;
-}
 
 struct target {
     struct th_host *th;
@@ -45,15 +25,15 @@ struct target {
 
 /* A command as a driver writes it: the code and what belongs to it, mostly sensible. */
 static void
-whole_command(struct target *t, struct input *in)
+whole_command(struct target *t, struct th_input *in)
 {
     static const uint8_t codes[] = {
         0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0c, 0x0d,
         0x0e, 0x0f, 0x10, 0x11, 0x12, 0x13, 0x14, 0x16, 0x17, 0x18, 0x19,
         0x1d, 0x2e, 0x33, 0x4e, 0x8e, 0x8f, 0xad, 0xcd, 0xcf, 0x94,
     };
-    uint32_t how = take(in, 2);
-    uint32_t where = take(in, 2);
+    uint32_t how = th_take(in, 2);
+    uint32_t where = th_take(in, 2);
     uint8_t bytes[9];
 
     bytes[0] = (uint8_t)(codes[how & 31] | (how >> 5 & 7) << 5);
@@ -118,9 +98,9 @@ change_floppy(struct target *t)
 }
 
 static void
-step(struct target *t, struct input *in)
+step(struct target *t, struct th_input *in)
 {
-    uint32_t op = take(in, 1);
+    uint32_t op = th_take(in, 1);
 
     switch (op & 0x0f) {
     case 0:
@@ -128,43 +108,43 @@ step(struct target *t, struct input *in)
         whole_command(t, in);
         break;
     case 2:
-        th_out(t->th, (uint16_t)(0x3f0 + (op >> 4 & 7)), 1u << (op >> 7), take(in, 2));
+        th_out(t->th, (uint16_t)(0x3f0 + (op >> 4 & 7)), 1u << (op >> 7), th_take(in, 2));
         break;
     case 3:
         (void)th_in(t->th, (uint16_t)(0x3f0 + (op >> 4 & 7)), 1u << (op >> 7));
         break;
     case 4: /* bytes of a command */
         for (uint32_t i = 0; i <= op >> 4; i++) {
-            th_out(t->th, 0x3f5, 1, take(in, 1));
+            th_out(t->th, 0x3f5, 1, th_take(in, 1));
         }
         break;
     case 5:
-        move_data(t, take(in, 1));
+        move_data(t, th_take(in, 1));
         break;
     case 6:
-        th_dma_program(t->th, 2, op >> 4 & 3, DATA, take(in, 2) + 1, op >> 6 & 1);
+        th_dma_program(t->th, 2, op >> 4 & 3, DATA, th_take(in, 2) + 1, op >> 6 & 1);
         break;
     case 7:
         th_dma_mask(t->th, 2, op >> 4 & 1);
         break;
     case 8:
-        th_out(t->th, 0x3f2, 1, op & 0x10 ? 0x0c : take(in, 1));
+        th_out(t->th, 0x3f2, 1, op & 0x10 ? 0x0c : th_take(in, 1));
         break;
     case 9:
         th_block_hold(t->disk, op >> 4 & 1);
         break;
     case 10:
         t->spent = 1;
-        th_block_fail(t->disk, op >> 5, take(in, 1) % 8, op & 0x10 ? -ENOSPC : -EIO, 0);
+        th_block_fail(t->disk, op >> 5, th_take(in, 1) % 8, op & 0x10 ? -ENOSPC : -EIO, 0);
         break;
     case 11:
-        th_clock_step(t->th, (uint64_t)take(in, 1) << (op >> 3 & 0x1e));
+        th_clock_step(t->th, (uint64_t)th_take(in, 1) << (op >> 3 & 0x1e));
         break;
     case 12:
         change_floppy(t);
         break;
     case 13: { /* as costly as a hundred accesses */
-        uint32_t flip = take(in, 4);
+        uint32_t flip = th_take(in, 4);
         if (t->saves++ < 4) {
             save_and_restore(t, flip);
         }
@@ -229,8 +209,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct target targets[4];
-    struct input in = {data, size};
-    uint32_t choice = take(&in, 1);
+    struct th_input in = {data, size};
+    uint32_t choice = th_take(&in, 1);
     struct target *t = &targets[choice & 3];
 
     if (t->th == NULL) {

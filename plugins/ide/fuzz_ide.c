@@ -4,33 +4,13 @@
  * states. Input: a stream of small operations; what is missing at its end counts as zero. */
 #include "ata.h"
 
+#include <backplane/fuzz_input.h>
 #include <backplane/testhost.h>
 
 #include <stdlib.h>
 #include <string.h>
 
 #define IMAGE_BYTES (256u * 512u)
-
-struct input {
-    const uint8_t *data;
-    size_t length;
-};
-
-static uint32_t
-take(struct input *in, uint32_t bytes)
-{
-    uint32_t value = 0;
-
-    for (uint32_t i = 0; i < bytes; i++) {
-        uint8_t byte = 0;
-        if (in->length > 0) {
-            byte = *in->data++;
-            in->length--;
-        }
-        value |= (uint32_t)byte << (8 * i);
-    }
-    return value;
-}
 
 struct target {
     struct th_host *th;
@@ -84,16 +64,16 @@ move_data(struct target *t, uint32_t how)
 
 /* PACKET with its 12 bytes to the drive on either channel, selected or not. */
 static void
-send_packet(struct target *t, struct input *in, uint32_t op)
+send_packet(struct target *t, struct th_input *in, uint32_t op)
 {
     uint8_t cdb[12];
 
     th_out(t->th, (uint16_t)(t->base + 6), 1, t->base == 0x1f0 ? 0x10 : 0);
     th_out(t->th, (uint16_t)(t->base + 1), 1, op >> 4 & 1);
-    th_out(t->th, (uint16_t)(t->base + 4), 2, take(in, 2));
+    th_out(t->th, (uint16_t)(t->base + 4), 2, th_take(in, 2));
     th_out(t->th, (uint16_t)(t->base + 7), 1, ATA_PACKET);
     for (uint32_t i = 0; i < sizeof(cdb); i++) {
-        cdb[i] = (uint8_t)((op & 0x20) && i > 1 && i < 8 ? 0 : take(in, 1));
+        cdb[i] = (uint8_t)((op & 0x20) && i > 1 && i < 8 ? 0 : th_take(in, 1));
     }
     th_outs(t->th, t->base, 2, 6, cdb);
 }
@@ -159,9 +139,9 @@ save_and_restore(struct target *t, uint32_t flip)
 }
 
 static void
-step(struct target *t, struct input *in)
+step(struct target *t, struct th_input *in)
 {
-    uint32_t op = take(in, 1);
+    uint32_t op = th_take(in, 1);
 
     switch (op & 0x0f) {
     case 0: /* a whole command, as a driver writes it */
@@ -170,39 +150,39 @@ step(struct target *t, struct input *in)
             break;
         }
         for (uint32_t i = 1; i < 8; i++) {
-            th_out(t->th, (uint16_t)(t->base + i), 1, take(in, 1));
+            th_out(t->th, (uint16_t)(t->base + i), 1, th_take(in, 1));
         }
         break;
     case 1:
-        th_out(t->th, (uint16_t)(t->base + (op >> 4) % 8), 1u << (op >> 7), take(in, 2));
+        th_out(t->th, (uint16_t)(t->base + (op >> 4) % 8), 1u << (op >> 7), th_take(in, 2));
         break;
     case 2:
         (void)th_in(t->th, (uint16_t)(t->base + (op >> 4) % 8), 1u << (op >> 7));
         break;
     case 3:
-        th_out(t->th, (uint16_t)(t->base + 0x206), 1, take(in, 1));
+        th_out(t->th, (uint16_t)(t->base + 0x206), 1, th_take(in, 1));
         break;
     case 4:
-        move_data(t, take(in, 1));
+        move_data(t, th_take(in, 1));
         break;
     case 5: /* a descriptor */
-        th_write(t->th, 0x1000 + 8 * (op >> 4), 4, take(in, 4));
-        th_write(t->th, 0x1004 + 8 * (op >> 4), 4, take(in, 4));
+        th_write(t->th, 0x1000 + 8 * (op >> 4), 4, th_take(in, 4));
+        th_write(t->th, 0x1004 + 8 * (op >> 4), 4, th_take(in, 4));
         break;
     case 6:
-        th_bar_write(t->ide, 4, op >> 4, 1, take(in, 1));
+        th_bar_write(t->ide, 4, op >> 4, 1, th_take(in, 1));
         break;
     case 7:
-        th_bar_write(t->ide, 4, op & 0x80 ? 12 : 4, 4, op & 0x40 ? 0x1000 : take(in, 4));
+        th_bar_write(t->ide, 4, op & 0x80 ? 12 : 4, 4, op & 0x40 ? 0x1000 : th_take(in, 4));
         break;
     case 8: /* ranges of a trim, or anything else */
-        th_write(t->th, 0x2000 + 8 * (op >> 4), 8, take(in, 4) | (uint64_t)take(in, 3) << 40);
+        th_write(t->th, 0x2000 + 8 * (op >> 4), 8, th_take(in, 4) | (uint64_t)th_take(in, 3) << 40);
         break;
     case 9:
         th_block_hold(op & 0x20 ? t->cd : t->disk, op >> 4 & 1);
         break;
     case 10:
-        th_block_fail(op & 0x80 ? t->cd : t->disk, op >> 5 & 3, take(in, 1) % 8,
+        th_block_fail(op & 0x80 ? t->cd : t->disk, op >> 5 & 3, th_take(in, 1) % 8,
                       op & 0x10 ? -ENOSPC : -EIO, 0);
         break;
     case 11:
@@ -213,13 +193,13 @@ step(struct target *t, struct input *in)
         }
         break;
     case 12:
-        th_pci_write(t->ide, op & 0x80 ? 4 : 0x40 + (op >> 4) % 8, 2, take(in, 2));
+        th_pci_write(t->ide, op & 0x80 ? 4 : 0x40 + (op >> 4) % 8, 2, th_take(in, 2));
         break;
     case 13: /* time, for the power modes; rarely a state, which takes as long as all the rest */
         if ((op & 0xe0) != 0) {
             th_clock_step(t->th, UINT64_C(1000000000) << (op >> 4));
         } else if (t->saves++ == 0) {
-            save_and_restore(t, take(in, 4));
+            save_and_restore(t, th_take(in, 4));
         }
         break;
     case 14:
@@ -300,7 +280,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct target t;
-    struct input in = {data, size};
+    struct th_input in = {data, size};
 
     if (t.runs++ % RUNS_OF_A_HOST == 0) {
         if (t.th != NULL) {

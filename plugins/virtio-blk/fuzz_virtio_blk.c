@@ -4,6 +4,7 @@
  * a stream of small operations; what is missing at its end counts as zero. */
 #include "virtio_blk.h"
 
+#include <backplane/fuzz_input.h>
 #include <backplane/testhost.h>
 
 #include <stdlib.h>
@@ -24,11 +25,6 @@
 #define RUNS_OF_A_HOST 4096u
 #define STEPS          128u
 
-struct input {
-    const uint8_t *data;
-    size_t length;
-};
-
 struct target {
     struct th_host *th;
     struct bp_instance *dev;
@@ -38,29 +34,17 @@ struct target {
     uint32_t pci_cfg; /* where the capability is */
 };
 
-static uint64_t
-take(struct input *in, uint32_t bytes)
-{
-    uint64_t value = 0;
-
-    for (uint32_t i = 0; i < bytes && in->length > 0; i++) {
-        value |= (uint64_t)*in->data++ << (8 * i);
-        in->length--;
-    }
-    return value;
-}
-
 /* Mostly places where something is; sometimes the edge of RAM, or anywhere. */
 static uint64_t
-address(struct input *in)
+address(struct th_input *in)
 {
     static const uint64_t places[] = {
         RING(0),        RING(1), TABLE, HEADER, DATA, DATA + 0x800, TH_LOW_RAM_BYTES - 0x100,
         TH_HIGH_RAM_GPA};
-    uint32_t which = (uint32_t)take(in, 1);
+    uint32_t which = (uint32_t)th_take(in, 1);
 
     if (which >= 0xf8) {
-        return take(in, 8);
+        return th_take(in, 8);
     }
     return places[which % 8] + (uint64_t)(which >> 3) * 16;
 }
@@ -120,33 +104,33 @@ features(uint32_t choice)
 }
 
 static void
-put_desc(struct target *t, uint64_t at, struct input *in)
+put_desc(struct target *t, uint64_t at, struct th_input *in)
 {
     uint64_t gpa = address(in);
-    uint64_t rest = take(in, 2);
+    uint64_t rest = th_take(in, 2);
 
-    rest = (rest & 0x8000 ? take(in, 4) : rest & 0x3fff) | take(in, 4) << 32;
+    rest = (rest & 0x8000 ? th_take(in, 4) : rest & 0x3fff) | th_take(in, 4) << 32;
     th_write(t->th, at, 8, gpa);
     th_write(t->th, at + 8, 8, rest);
 }
 
 /* A request that a driver could make, in the first four descriptors. */
 static void
-put_request(struct target *t, struct input *in)
+put_request(struct target *t, struct th_input *in)
 {
-    uint32_t shape = (uint32_t)take(in, 1);
+    uint32_t shape = (uint32_t)th_take(in, 1);
     uint32_t queue = shape & 1;
     uint32_t write = shape & 2;
     uint64_t ring = RING(queue);
     uint16_t index = (uint16_t)th_read(t->th, ring + AVAIL + 2, 2);
 
-    th_write(t->th, HEADER, 4, take(in, 1) & 0x1f);
-    th_write(t->th, HEADER + 8, 8, take(in, 1));
+    th_write(t->th, HEADER, 4, th_take(in, 1) & 0x1f);
+    th_write(t->th, HEADER + 8, 8, th_take(in, 1));
     th_write(t->th, ring, 8, HEADER);
     th_write(t->th, ring + 8, 8, 16 | UINT64_C(1) << 32 | UINT64_C(1) << 48);
     th_write(t->th, ring + 16, 8, DATA);
     th_write(t->th, ring + 24, 8,
-             (take(in, 1) & 0x1f) * UINT64_C(512) | (write ? UINT64_C(3) : UINT64_C(1)) << 32 |
+             (th_take(in, 1) & 0x1f) * UINT64_C(512) | (write ? UINT64_C(3) : UINT64_C(1)) << 32 |
                  UINT64_C(2) << 48);
     th_write(t->th, ring + 32, 8, HEADER + 64);
     th_write(t->th, ring + 40, 8, 1 | UINT64_C(2) << 32);
@@ -176,7 +160,7 @@ save_and_restore(struct target *t, uint32_t flip)
 }
 
 static void
-step_memory(struct target *t, struct input *in, uint32_t op)
+step_memory(struct target *t, struct th_input *in, uint32_t op)
 {
     uint32_t queue = op >> 7;
     uint32_t index = op >> 4 & 7;
@@ -189,14 +173,14 @@ step_memory(struct target *t, struct input *in, uint32_t op)
         put_desc(t, TABLE + (uint64_t)index * 16, in);
         break;
     case 2: /* available ring, or driver event suppression */
-        th_write(t->th, RING(queue) + AVAIL + (uint64_t)index * 2, 2, take(in, 2));
+        th_write(t->th, RING(queue) + AVAIL + (uint64_t)index * 2, 2, th_take(in, 2));
         break;
     case 3:
-        th_write(t->th, HEADER + (uint64_t)index * 2, 2, take(in, 2));
+        th_write(t->th, HEADER + (uint64_t)index * 2, 2, th_take(in, 2));
         break;
     case 4: /* a range */
-        th_write(t->th, DATA + (uint64_t)index * 16, 8, take(in, 2));
-        th_write(t->th, DATA + (uint64_t)index * 16 + 8, 8, take(in, 2) | take(in, 1) << 32);
+        th_write(t->th, DATA + (uint64_t)index * 16, 8, th_take(in, 2));
+        th_write(t->th, DATA + (uint64_t)index * 16 + 8, 8, th_take(in, 2) | th_take(in, 1) << 32);
         break;
     default:
         put_request(t, in);
@@ -206,48 +190,48 @@ step_memory(struct target *t, struct input *in, uint32_t op)
 
 /* A register of either interface: written, or read, which clears an ISR or ends a reset. */
 static void
-step_register(struct target *t, struct input *in, uint32_t bar, uint32_t op)
+step_register(struct target *t, struct th_input *in, uint32_t bar, uint32_t op)
 {
-    uint32_t offset = (uint32_t)take(in, 1) & 0x7f;
+    uint32_t offset = (uint32_t)th_take(in, 1) & 0x7f;
     uint32_t width = 1u << (op >> 4) % 3;
 
     offset = bar == 1 && (offset & 0x40) ? 0x1000u * (1 + (op >> 7)) + (offset & 0x3f) : offset;
     if (op & 0x40) {
         (void)th_bar_read(t->dev, bar, offset, width);
     } else {
-        th_bar_write(t->dev, bar, offset, width, take(in, 4));
+        th_bar_write(t->dev, bar, offset, width, th_take(in, 4));
     }
 }
 
 /* Configuration space: mostly the capability that gives access without BARs, which is put together
  * in three writes. */
 static void
-step_config(struct target *t, struct input *in, uint32_t op)
+step_config(struct target *t, struct th_input *in, uint32_t op)
 {
     uint32_t cap = t->pci_cfg;
 
     switch (op >> 4 & 3) {
     case 0:
-        th_pci_write(t->dev, cap + 8, 4, take(in, 2));
-        th_pci_write(t->dev, cap + 12, 4, take(in, 1) % 8);
+        th_pci_write(t->dev, cap + 8, 4, th_take(in, 2));
+        th_pci_write(t->dev, cap + 12, 4, th_take(in, 1) % 8);
         break;
     case 1:
-        th_pci_write(t->dev, cap + 4 + (op >> 6) * 4, op & 0x40 ? 4 : 1, take(in, 4));
+        th_pci_write(t->dev, cap + 4 + (op >> 6) * 4, op & 0x40 ? 4 : 1, th_take(in, 4));
         break;
     case 2:
         (void)th_pci_read(t->dev, cap + 16 + (op >> 6), 1u << (op >> 6) % 3);
-        th_pci_write(t->dev, cap + 16, 4, take(in, 4));
+        th_pci_write(t->dev, cap + 16, 4, th_take(in, 4));
         break;
     default: /* the command register, MSI-X on and off, anything */
-        th_pci_write(t->dev, (uint32_t)take(in, 1) & 0xfc, 4, take(in, 4));
+        th_pci_write(t->dev, (uint32_t)th_take(in, 1) & 0xfc, 4, th_take(in, 4));
         break;
     }
 }
 
 static void
-step(struct target *t, struct input *in)
+step(struct target *t, struct th_input *in)
 {
-    uint32_t op = (uint32_t)take(in, 1);
+    uint32_t op = (uint32_t)th_take(in, 1);
 
     switch (op & 0x0f) {
     case 6:
@@ -263,14 +247,15 @@ step(struct target *t, struct input *in)
         th_block_hold(t->disk, op >> 4 & 1);
         break;
     case 10:
-        th_block_fail(t->disk, op >> 5, (uint32_t)take(in, 1) % 8, op & 0x10 ? -ENOSPC : -EIO, 0);
+        th_block_fail(t->disk, op >> 5, (uint32_t)th_take(in, 1) % 8, op & 0x10 ? -ENOSPC : -EIO,
+                      0);
         break;
     case 11:
         th_block_release(t->disk, op >> 5, op >> 4 & 1);
         break;
     case 12: /* once: it takes as long as all the rest */
         if (t->saves++ == 0) {
-            save_and_restore(t, (uint32_t)take(in, 4));
+            save_and_restore(t, (uint32_t)th_take(in, 4));
         }
         break;
     case 13:
@@ -347,12 +332,12 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct target target;
-    struct input in = {data, size};
+    struct th_input in = {data, size};
 
     if (target.th == NULL) {
         plug(&target);
     }
-    clean(&target, (uint32_t)take(&in, 1));
+    clean(&target, (uint32_t)th_take(&in, 1));
     for (uint32_t i = 0; i < STEPS && in.length > 0; i++) {
         step(&target, &in);
     }

@@ -5,6 +5,8 @@
 #include "test_driver.h"
 #include "virtio_net.h"
 
+#include <backplane/fuzz_input.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,11 +22,6 @@
 #define RUNS_OF_A_HOST 2048u
 #define STEPS          96u
 
-struct input {
-    const uint8_t *data;
-    size_t length;
-};
-
 struct target {
     struct th_host *th;
     struct th_net *wire;
@@ -34,38 +31,13 @@ struct target {
     uint32_t runs, saves;
 };
 
-static uint32_t
-take(struct input *in, uint32_t bytes)
-{
-    uint32_t value = 0;
-
-    for (uint32_t i = 0; i < bytes && in->length > 0; i++) {
-        value |= (uint32_t)*in->data++ << (8 * i);
-        in->length--;
-    }
-    return value;
-}
-
-static void
-take_bytes(struct input *in, uint8_t *to, uint32_t length)
-{
-    uint32_t n = in->length < length ? (uint32_t)in->length : length;
-
-    memset(to, 0, length);
-    if (n > 0) {
-        memcpy(to, in->data, n);
-    }
-    in->data += n;
-    in->length -= n;
-}
-
 /* --- frames ---------------------------------------------------------------------------------- */
 
 /* A frame that parsers go deep into, then changed in one place. */
 static uint32_t
-make_frame(struct input *in, uint8_t *frame)
+make_frame(struct th_input *in, uint8_t *frame)
 {
-    uint32_t shape = take(in, 1), length = 60 + take(in, 2) % 4000, at = 12;
+    uint32_t shape = th_take(in, 1), length = 60 + th_take(in, 2) % 4000, at = 12;
 
     memset(frame, (int)(shape * 7), length);
     frame[0] = (uint8_t)(shape & 0x40);
@@ -89,39 +61,39 @@ make_frame(struct input *in, uint8_t *frame)
         at += 42;
     }
     frame[(at + 12) % length] = 0x50;
-    frame[take(in, 1) % length] = (uint8_t)take(in, 1);
+    frame[th_take(in, 1) % length] = (uint8_t)th_take(in, 1);
     return length;
 }
 
 /* Mostly a record that fits, sometimes any. */
 static void
-make_header(struct input *in, uint8_t *header)
+make_header(struct th_input *in, uint8_t *header)
 {
-    uint32_t kind = take(in, 1);
+    uint32_t kind = th_take(in, 1);
 
     if (kind & 0x80) {
-        take_bytes(in, header, NET_HDR_WITH_HASH);
+        th_take_bytes(in, header, NET_HDR_WITH_HASH);
         return;
     }
     memset(header, 0, NET_HDR_WITH_HASH);
     header[NET_HDR_FLAGS] = kind & 1;
     header[NET_HDR_GSO_TYPE] = (uint8_t)((kind >> 1 & 7) | (kind & 0x40) << 1);
-    bp_store_le(header + NET_HDR_GSO_SIZE, 2, take(in, 1) * 8);
+    bp_store_le(header + NET_HDR_GSO_SIZE, 2, th_take(in, 1) * 8);
     bp_store_le(header + NET_HDR_CSUM_START, 2, kind & 0x10 ? 34 : 54);
     bp_store_le(header + NET_HDR_CSUM_OFFSET, 2, kind & 0x20 ? 16 : 6);
 }
 
 static void
-send(struct target *t, struct input *in)
+send(struct target *t, struct th_input *in)
 {
-    uint32_t shape = take(in, 1), queue = shape & 2 ? 3 : 1, length, first, i, count = 0;
+    uint32_t shape = th_take(in, 1), queue = shape & 2 ? 3 : 1, length, first, i, count = 0;
     uint8_t *memory = th_ram(t->th, TX_AT, 8192);
     struct piece pieces[20];
     uint64_t at = 0;
 
     make_header(in, memory);
     length = t->header + make_frame(in, memory + t->header);
-    first = shape & 1 ? take(in, 2) % length : t->header;
+    first = shape & 1 ? th_take(in, 2) % length : t->header;
     for (i = 0; at < length && count < BP_ARRAY_LENGTH(pieces); i++) {
         uint64_t n = i == 0 ? first : shape & 4 ? 333 : length - at;
         n = bp_min_u64(n, length - at);
@@ -130,7 +102,7 @@ send(struct target *t, struct input *in)
         at += n;
     }
     if (shape & 0x80) { /* more than any frame */
-        pieces[0].length = take(in, 3);
+        pieces[0].length = th_take(in, 3);
     }
     if (count > 0) {
         (void)driver_add(&t->driver, queue, pieces, count);
@@ -139,11 +111,11 @@ send(struct target *t, struct input *in)
 }
 
 static void
-receive(struct target *t, struct input *in)
+receive(struct target *t, struct th_input *in)
 {
     uint8_t frame[8192], header[NET_HDR_WITH_HASH];
     struct bp_net_offload offload;
-    uint32_t queue = take(in, 1) & 1, length;
+    uint32_t queue = th_take(in, 1) & 1, length;
 
     make_header(in, header);
     memset(&offload, 0, sizeof(offload));
@@ -159,10 +131,10 @@ receive(struct target *t, struct input *in)
 /* --- the driver ------------------------------------------------------------------------------ */
 
 static void
-post(struct target *t, struct input *in)
+post(struct target *t, struct th_input *in)
 {
-    uint32_t shape = take(in, 1), queue = shape & 1 ? 2 : 0, count = 1 + (shape >> 5), i;
-    uint32_t length = 1 + take(in, 1) * 16;
+    uint32_t shape = th_take(in, 1), queue = shape & 1 ? 2 : 0, count = 1 + (shape >> 5), i;
+    uint32_t length = 1 + th_take(in, 1) * 16;
 
     for (i = 0; i < count; i++) {
         struct piece pieces[2] = {{RX_AT + (uint64_t)i * 4096, length, 1},
@@ -174,15 +146,15 @@ post(struct target *t, struct input *in)
 
 /* A command that is likely to be one, cut or not. */
 static void
-command(struct target *t, struct input *in)
+command(struct target *t, struct th_input *in)
 {
-    uint32_t what = take(in, 1), length = take(in, 1) & 0x3f;
+    uint32_t what = th_take(in, 1), length = th_take(in, 1) & 0x3f;
     uint8_t *memory = th_ram(t->th, CTRL_AT, 1024);
     struct piece pieces[3] = {{CTRL_AT, 2, 0}, {CTRL_AT + 2, length, 0}, {CTRL_AT + 512, 9, 1}};
 
     memory[0] = (uint8_t)(what >> 4);
     memory[1] = (uint8_t)(what & 7);
-    take_bytes(in, memory + 2, length);
+    th_take_bytes(in, memory + 2, length);
     if (what & 8) { /* both tables at their limits */
         bp_store_le(memory + 2, 4, length);
         pieces[1].length = 500;
@@ -249,9 +221,9 @@ save_and_restore(struct target *t, uint32_t flip)
 }
 
 static void
-step(struct target *t, struct input *in)
+step(struct target *t, struct th_input *in)
 {
-    uint32_t op = take(in, 1);
+    uint32_t op = th_take(in, 1);
 
     switch (op & 0x0f) {
     case 0:
@@ -284,19 +256,19 @@ step(struct target *t, struct input *in)
         break;
     case 12: /* once: it takes as long as all the rest */
         if (t->saves++ == 0) {
-            save_and_restore(t, take(in, 4));
+            save_and_restore(t, th_take(in, 4));
         }
         break;
     case 13:
-        start(t, take(in, 1));
+        start(t, th_take(in, 1));
         break;
     case 14: /* configuration space, as legacy drivers write it */
-        th_bar_write(t->card, 0, 20 + (op >> 4), 1, take(in, 1));
+        th_bar_write(t->card, 0, 20 + (op >> 4), 1, th_take(in, 1));
         break;
     default:
         th_run(t->th);
         if (op & 0x10) {
-            th_clock_step(t->th, (uint64_t)take(in, 1) * 1000);
+            th_clock_step(t->th, (uint64_t)th_take(in, 1) * 1000);
         }
         break;
     }
@@ -341,12 +313,12 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct target target;
-    struct input in = {data, size};
+    struct th_input in = {data, size};
 
     if (target.th == NULL) {
         plug(&target);
     }
-    clean(&target, take(&in, 1));
+    clean(&target, th_take(&in, 1));
     for (uint32_t i = 0; i < STEPS && in.length > 0; i++) {
         step(&target, &in);
     }

@@ -5,6 +5,7 @@
  * its end counts as zero. */
 #include "vscsi.h"
 
+#include <backplane/fuzz_input.h>
 #include <backplane/testhost.h>
 
 #include <stdlib.h>
@@ -31,11 +32,6 @@ extern const struct bp_plugin scsi_cd_plugin_v1;
 #define RUNS_OF_A_HOST 4096u
 #define STEPS          64u
 
-struct input {
-    const uint8_t *data;
-    size_t length;
-};
-
 struct target {
     struct th_host *th;
     struct bp_instance *dev;
@@ -45,18 +41,6 @@ struct target {
     uint32_t absent; /* units that are detached, by use */
     uint16_t next;   /* descriptor of the next request */
 };
-
-static uint64_t
-take(struct input *in, uint32_t bytes)
-{
-    uint64_t value = 0;
-
-    for (uint32_t i = 0; i < bytes && in->length > 0; i++) {
-        value |= (uint64_t)*in->data++ << (8 * i);
-        in->length--;
-    }
-    return value;
-}
 
 static void
 put(struct target *t, uint32_t offset, uint32_t width, uint64_t value)
@@ -124,14 +108,14 @@ offer(struct target *t, uint32_t queue, const struct piece *pieces, uint32_t cou
 }
 
 static void
-put_lun(struct target *t, uint64_t gpa, struct input *in)
+put_lun(struct target *t, uint64_t gpa, struct th_input *in)
 {
     static const uint8_t places[][4] = {{1, 0, 0, 0}, {1, 0, 0x40, 1}, {1, 3, 0x40, 5},
                                         {1, 3, 0, 0}, {1, 0, 0xc1, 1}, {0xc1, 1}};
-    uint32_t which = (uint32_t)take(in, 1);
+    uint32_t which = (uint32_t)th_take(in, 1);
 
     if (which >= 0xf0) {
-        th_write(t->th, gpa, 8, take(in, 8));
+        th_write(t->th, gpa, 8, th_take(in, 8));
     } else {
         th_write(t->th, gpa, 8, 0);
         memcpy(th_ram(t->th, gpa, 4), places[which % BP_ARRAY_LENGTH(places)], 4);
@@ -154,11 +138,11 @@ opcode(uint8_t choice)
 
 /* A command; its parameter list comes from the input, too. */
 static void
-send_command(struct target *t, struct input *in, uint32_t op)
+send_command(struct target *t, struct th_input *in, uint32_t op)
 {
     uint32_t slot = op >> 4 & 3;
-    uint32_t shape = (uint32_t)take(in, 1);
-    uint32_t length = (uint32_t)take(in, 1) * 16;
+    uint32_t shape = (uint32_t)th_take(in, 1);
+    uint32_t length = (uint32_t)th_take(in, 1) * 16;
     uint64_t gpa = SLOT(slot);
     uint32_t cdb_size = (uint32_t)th_bar_read(t->dev, 1, 0x2000 + VSCSI_CFG_CDB_SIZE, 4);
     uint32_t sense_size = (uint32_t)th_bar_read(t->dev, 1, 0x2000 + VSCSI_CFG_SENSE_SIZE, 4);
@@ -169,13 +153,13 @@ send_command(struct target *t, struct input *in, uint32_t op)
     th_write(t->th, gpa + 8, 8, slot);
     th_write(t->th, gpa + 16, 1, shape >> 5 & 3);
     memset(th_ram(t->th, gpa + VSCSI_HEADER_BYTES, 32), 0, 32);
-    th_write(t->th, gpa + VSCSI_HEADER_BYTES, 1, opcode((uint8_t)take(in, 1)));
+    th_write(t->th, gpa + VSCSI_HEADER_BYTES, 1, opcode((uint8_t)th_take(in, 1)));
     for (uint32_t i = 1 + (shape & 15); i-- > 1;) {
-        th_write(t->th, gpa + VSCSI_HEADER_BYTES + i, 1, take(in, 1));
+        th_write(t->th, gpa + VSCSI_HEADER_BYTES + i, 1, th_take(in, 1));
     }
     if (shape & 0x10) {
-        for (uint32_t i = (uint32_t)take(in, 1) % 64; i-- > 0;) {
-            th_write(t->th, DATA(slot) + i, 1, take(in, 1));
+        for (uint32_t i = (uint32_t)th_take(in, 1) % 64; i-- > 0;) {
+            th_write(t->th, DATA(slot) + i, 1, th_take(in, 1));
         }
         pieces[count++] = (struct piece){DATA(slot), length, 0};
     }
@@ -187,16 +171,16 @@ send_command(struct target *t, struct input *in, uint32_t op)
 }
 
 static void
-send_control(struct target *t, struct input *in, uint32_t op)
+send_control(struct target *t, struct th_input *in, uint32_t op)
 {
     uint64_t gpa = SLOT(op >> 4 & 3);
-    uint32_t type = (uint32_t)take(in, 1);
+    uint32_t type = (uint32_t)th_take(in, 1);
     const struct piece pieces[2] = {{gpa, type & 0x40 ? 16 : 24, 0}, {gpa + 0x400, 5, 1}};
 
     th_write(t->th, gpa, 4, type >> 4 & 3);
     th_write(t->th, gpa + 4, 4, type & 15);
     put_lun(t, gpa + (type & 0x30 ? 4 : 8), in);
-    th_write(t->th, gpa + 16, 8, take(in, 1) & 3);
+    th_write(t->th, gpa + 16, 8, th_take(in, 1) & 3);
     offer(t, VSCSI_CONTROL, pieces, 2);
 }
 
@@ -210,17 +194,17 @@ send_event_buffer(struct target *t, uint32_t op)
 
 /* One descriptor or index of a ring as it may come. */
 static void
-scribble(struct target *t, struct input *in, uint32_t op)
+scribble(struct target *t, struct th_input *in, uint32_t op)
 {
     uint64_t ring = RING(op >> 4 & 3);
-    uint32_t what = (uint32_t)take(in, 1);
+    uint32_t what = (uint32_t)th_take(in, 1);
     uint64_t at = ring + (what & 15) * UINT64_C(16);
 
     if (what & 0x80) {
-        th_write(t->th, ring + AVAIL + (what & 0x3f), 2, take(in, 2));
+        th_write(t->th, ring + AVAIL + (what & 0x3f), 2, th_take(in, 2));
     } else {
-        th_write(t->th, at, 8, what & 0x40 ? take(in, 8) : SLOT(0) + take(in, 2));
-        th_write(t->th, at + 8, 8, take(in, 2) | take(in, 4) << 32);
+        th_write(t->th, at, 8, what & 0x40 ? th_take(in, 8) : SLOT(0) + th_take(in, 2));
+        th_write(t->th, at + 8, 8, th_take(in, 2) | th_take(in, 4) << 32);
     }
 }
 
@@ -244,10 +228,10 @@ attach(struct target *t, uint32_t use)
 }
 
 static void
-change_block(struct target *t, struct input *in, uint32_t op)
+change_block(struct target *t, struct th_input *in, uint32_t op)
 {
     struct th_block *block = t->blocks[(op >> 4) % DISKS];
-    uint32_t what = (uint32_t)take(in, 1);
+    uint32_t what = (uint32_t)th_take(in, 1);
 
     switch (what & 7) {
     case 0:
@@ -255,7 +239,7 @@ change_block(struct target *t, struct input *in, uint32_t op)
         th_block_hold(block, what & 1);
         break;
     case 2:
-        th_block_fail(block, what >> 3 & 7, (uint32_t)take(in, 1) % 8, -(int32_t)(what >> 1), 0);
+        th_block_fail(block, what >> 3 & 7, (uint32_t)th_take(in, 1) % 8, -(int32_t)(what >> 1), 0);
         break;
     case 3:
         th_block_release(block, what >> 4, what >> 3 & 1);
@@ -296,9 +280,9 @@ save_and_restore(struct target *t, uint32_t flip)
 }
 
 static void
-step(struct target *t, struct input *in)
+step(struct target *t, struct th_input *in)
 {
-    uint32_t op = (uint32_t)take(in, 1);
+    uint32_t op = (uint32_t)th_take(in, 1);
 
     switch (op & 0x0f) {
     case 8:
@@ -318,13 +302,13 @@ step(struct target *t, struct input *in)
         attach(t, (op >> 4) % DISKS);
         break;
     case 13:
-        put(t, 0x2000 + (op >> 4) * 4u, 4, take(in, 2));
+        put(t, 0x2000 + (op >> 4) * 4u, 4, th_take(in, 2));
         break;
     case 14:
         if (op & 0x80) {
-            set_up(t, op >> 4 | (uint32_t)take(in, 1) << 3);
+            set_up(t, op >> 4 | (uint32_t)th_take(in, 1) << 3);
         } else if (t->saves++ == 0) { /* once: it takes as long as all the rest */
-            save_and_restore(t, (uint32_t)take(in, 4));
+            save_and_restore(t, (uint32_t)th_take(in, 4));
         }
         break;
     case 15:
@@ -389,12 +373,12 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct target target;
-    struct input in = {data, size};
+    struct th_input in = {data, size};
 
     if (target.th == NULL) {
         plug(&target);
     }
-    clean(&target, (uint32_t)take(&in, 1));
+    clean(&target, (uint32_t)th_take(&in, 1));
     for (uint32_t i = 0; i < STEPS && in.length > 0; i++) {
         step(&target, &in);
     }
