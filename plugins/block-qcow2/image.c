@@ -118,6 +118,20 @@ choose_readonly(struct image *image, uint32_t file_is_readonly)
 /* --- the end of what is used -------------------------------------------------------------------
  */
 
+#define ZERO_STEP 512u /* bytes; tables are multiples of it */
+
+/* Bytes of a table up to its last one that is not zero, rounded up to ZERO_STEP. */
+static uint64_t
+used_bytes(const uint8_t *table, uint64_t bytes)
+{
+    static const uint8_t zeroes[ZERO_STEP];
+
+    while (bytes > 0 && memcmp(table + bytes - ZERO_STEP, zeroes, ZERO_STEP) == 0) {
+        bytes -= ZERO_STEP;
+    }
+    return bytes;
+}
+
 /* Highest counted cluster of a block, plus 1; 0: none. */
 static int32_t
 last_counted(struct image *image, uint8_t *block, uint64_t index, uint64_t *ret_end)
@@ -129,6 +143,9 @@ last_counted(struct image *image, uint8_t *block, uint64_t index, uint64_t *ret_
         return -EINVAL;
     }
     result = sync_read(image, offset, block, image->cluster_size);
+    if (result == 0) {
+        entries = used_bytes(block, image->cluster_size) * 8 >> image->header.refcount_order;
+    }
     while (result == 0 && entries > 0 && count_get(image, block, entries - 1) == 0) {
         entries--;
     }
