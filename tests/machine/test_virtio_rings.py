@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 sys.path.insert(0, os.path.dirname(__file__))
 from backplane import check, run_tests  # noqa: E402
 from registers import Qmp, equal  # noqa: E402
-from test_virtio_blk import (DATA, GET_ID, HEADER, IN, OUT, RING_RESET, SECTOR, SIZE, STATUS, VERSION_1, Disk,  # noqa: E402
+from test_virtio_blk import (DATA, FLUSH, GET_ID, HEADER, IN, OUT, RING_RESET, SECTOR, SIZE, STATUS, VERSION_1, Disk,  # noqa: E402
                              machine, slot_irq)
 
 RO, BLK_SIZE, FLUSH_BIT, TOPOLOGY, WCE, MQ = 1 << 5, 1 << 6, 1 << 9, 1 << 10, 1 << 11, 1 << 12
@@ -20,6 +20,7 @@ SIZE_MAX, SEG_MAX, GEOMETRY, DISCARD, ZEROES, ERASE = 1 << 1, 1 << 2, 1 << 4, 1 
 ON_EMPTY, ANY_LAYOUT, INDIRECT, EVENT_IDX = 1 << 24, 1 << 27, 1 << 28, 1 << 29
 PACKED, IN_ORDER = 1 << 34, 1 << 35
 NEXT, WRITE, TABLE = 1, 2, 4
+T_DISCARD, T_ZEROES, T_ERASE = 11, 13, 14
 ALWAYS = SEG_MAX | GEOMETRY | BLK_SIZE | FLUSH_BIT | TOPOLOGY | WCE | DISCARD | ZEROES | INDIRECT | EVENT_IDX
 MODERN = ALWAYS | VERSION_1 | RING_RESET
 RAM_END = 64 << 20
@@ -397,6 +398,126 @@ def test_a_broken_legacy_ring_stands_still_until_a_reset(directory):
         disk.notify()
         disk.legacy()
         equal(disk.request(IN, 2, length=512)[0], 0, "after a ring over the end of RAM")
+
+
+def ranges(*items):
+    return b"".join(struct.pack("<QII", *item) for item in items)
+
+
+def stored(m, sector, count):
+    with open(m.images[0], "rb") as file:
+        file.seek(sector * SECTOR)
+        return file.read(count * SECTOR)
+
+
+def test_ranges_are_discarded_zeroed_and_erased(directory):
+    with machine(directory, options="secure_erase = true;") as m:
+        disk = Disk(m, m.disks[0], 0)
+        disk.start_modern(VERSION_1 | FLUSH_BIT | DISCARD | ZEROES | ERASE)
+        zeroes = lambda count: bytes(count * SECTOR)  # noqa: E731
+        equal(disk.request(T_ZEROES, data=ranges((1, 2, 0)))[0], 0, "zeroes")
+        equal(stored(m, 0, 4), m.data[0][:SECTOR] + zeroes(2) + m.data[0][3 * SECTOR:4 * SECTOR], "of two sectors")
+        equal(disk.request(T_ZEROES, data=ranges((8, 8, 1), (24, 1, 0)))[0], 0, "zeroes that may be unmapped")
+        equal((stored(m, 8, 8), stored(m, 24, 1)), (zeroes(8), zeroes(1)), "two ranges")
+        equal(disk.request(T_DISCARD, data=ranges((16, 8, 0)))[0], 0, "discard")
+        equal(disk.request(IN, 16, length=8 * SECTOR), (0, zeroes(8)), "what was discarded")
+        equal(disk.request(T_ERASE, data=ranges((32, 16, 0), (50, 1, 0)))[0], 0, "erase")
+        equal((stored(m, 32, 16), stored(m, 50, 1)), (zeroes(16), zeroes(1)), "what was erased")
+        equal(stored(m, 48, 2) + stored(m, 51, 13), m.data[0][48 * SECTOR:50 * SECTOR] + m.data[0][51 * SECTOR:64 * SECTOR],
+              "the rest is untouched")
+
+
+def test_requests_that_are_wrong_end_with_their_status(directory):
+    last = SIZE // SECTOR
+    with machine(directory, options="secure_erase = true;") as m:
+        disk = Disk(m, m.disks[0], 0)
+        disk.start_modern(VERSION_1 | FLUSH_BIT | DISCARD | ZEROES | ERASE)
+        for what, arguments, status in (
+                ("a read past the end", (IN, last, b"", 512), 1), ("a read over the end", (IN, last - 1, b"", 1024), 1),
+                ("a write past the end", (OUT, last, bytes(512), 0), 1), ("a sector far away", (IN, (1 << 64) - 1, b"", 512), 1),
+                ("half a sector", (IN, 0, b"", 100), 1), ("SCSI passthrough", (2, 0, b"", 512), 2),
+                ("a type of nobody", (0xffffffff, 0, b"", 512), 2), ("a zone report", (16, 0, b"", 512), 2),
+                ("half a range", (T_DISCARD, 0, bytes(15), 0), 1), ("no range", (T_DISCARD, 0, b"", 0), 1),
+                ("too many ranges", (T_DISCARD, 0, ranges(*[(0, 1, 0)] * 17), 0), 1),
+                ("a discard past the end", (T_DISCARD, 0, ranges((last, 1, 0)), 0), 1),
+                ("a discard round the end of sectors", (T_DISCARD, 0, ranges(((1 << 64) - 1, 2, 0)), 0), 1),
+                ("a discard that is to unmap", (T_DISCARD, 0, ranges((0, 1, 1)), 0), 2),
+                ("a reserved flag", (T_ZEROES, 0, ranges((0, 1, 2)), 0), 2),
+                ("zeroes past the end", (T_ZEROES, 0, ranges((last - 1, 2, 0)), 0), 1),
+                ("an erase past the end", (T_ERASE, 0, ranges((last, 1, 0)), 0), 1)):
+            equal(disk.request(*arguments)[0], status, what)
+        equal(disk.mmio_read(0x14, 1), 15, "none of them breaks the device")
+        equal(stored(m, 0, 64), m.data[0][:64 * SECTOR], "or changes the disk")
+
+
+def test_a_read_only_disk_refuses_what_changes_it(directory):
+    with machine(directory, options="readonly = true;") as m:
+        disk = Disk(m, m.disks[0], 0)
+        disk.start_modern(VERSION_1 | RO | FLUSH_BIT)
+        equal(disk.request(OUT, 0, bytes(512))[0], 1, "a write")
+        for kind in (T_DISCARD, T_ZEROES, T_ERASE):
+            check(disk.request(kind, data=ranges((0, 1, 0)))[0] in (1, 2), "a range")
+        equal(disk.request(IN, 0, length=512), (0, m.data[0][:512]), "a read")
+        equal(disk.request(FLUSH)[0], 0, "a flush has nothing to do")
+        equal(stored(m, 0, 64), m.data[0][:64 * SECTOR], "nothing changed")
+
+
+def test_configuration_space_tells_what_the_features_promise(directory):
+    options = ("size_max = 65536; seg_max = 20; cylinders = 7; heads = 5; sectors = 9; logical_block_size = 4096; "
+               "physical_block_size = 16384; min_io_size = 32768; opt_io_size = 65536; queues = 3; secure_erase = true;")
+    with machine(directory, options=options) as m:
+        disk = Disk(m, m.disks[0], 0)
+        field = lambda at, width: disk.mmio_read(0x2000 + at, width)  # noqa: E731
+        equal(field(0, 4) | field(4, 4) << 32, SIZE // SECTOR, "capacity, in sectors whatever the block is")
+        equal((field(8, 4), field(12, 4)), (65536, 20), "SIZE_MAX, SEG_MAX")
+        equal((field(16, 2), field(18, 1), field(19, 1)), (7, 5, 9), "GEOMETRY")
+        equal((field(20, 4), field(24, 1), field(25, 1)), (4096, 2, 0), "BLK_SIZE; 4 blocks in a physical one, aligned")
+        equal((field(26, 2), field(28, 4)), (8, 16), "TOPOLOGY: least and best, in blocks")
+        equal((field(32, 1), field(34, 2)), (1, 3), "CONFIG_WCE, MQ")
+        for at in (36, 48, 60):
+            equal(field(at, 4) % 8, 0, "whole blocks")
+            check(field(at, 4) > 0 and field(at + 4, 4) > 0, "ranges of some length and number")
+        check(field(44, 4) % 8 == 0 and field(68, 4) % 8 == 0, "alignment of DISCARD and SECURE_ERASE: whole blocks")
+        disk.start_modern(VERSION_1 | BLK_SIZE)
+        equal(disk.request(IN, 1, length=4096)[0], 1, "a sector that begins no block")
+        equal(disk.request(IN, 8, length=4096), (0, m.data[0][8 * SECTOR:16 * SECTOR]), "a block")
+
+
+def test_a_legacy_request_may_lie_in_any_layout(directory):
+    with machine(directory) as m:
+        disk = Disk(m, m.disks[0], 0)
+        disk.legacy(without=EVENT_IDX)
+        m.write(HEADER, struct.pack("<IIQ", IN, 0, 5))
+        m.write(disk.places[0], table([  # a header in two pieces; data and status in one, and a piece apart (2.7.4.1)
+            (HEADER, 5, NEXT, 1), (HEADER + 5, 11, NEXT, 2), (DATA, 100, NEXT | WRITE, 3), (DATA + 100, 413, WRITE, 0)]))
+        offer(m, disk, 0)
+        m.wait_until(lambda: disk.used_index() == disk.avail, "a used entry")
+        equal(m.read(DATA, 513), m.data[0][5 * SECTOR:6 * SECTOR] + b"\0", "data, then the status")
+        data = os.urandom(SECTOR)
+        m.write(HEADER, struct.pack("<IIQ", OUT, 0, 6) + data)
+        m.write(disk.places[0], table([(HEADER, 16 + SECTOR, NEXT, 1), (STATUS, 1, WRITE, 0)]))
+        offer(m, disk, 0)
+        m.wait_until(lambda: disk.used_index() == disk.avail, "a used entry")
+        equal(stored(m, 6, 1), data, "header and data in one piece")
+
+
+def test_an_in_order_ring_is_used_in_the_order_of_offering(directory):
+    with machine(directory, options="in_order = true;") as m:
+        disk = Disk(m, m.disks[0], 0)
+        disk.start_modern(VERSION_1 | IN_ORDER | INDIRECT)
+        for i in range(16):
+            at = TABLES + 0x100 * i
+            m.write(HEADER + 0x400 + 16 * i, struct.pack("<IIQ", IN, 0, i))
+            m.write(at, table([(HEADER + 0x400 + 16 * i, 16, NEXT, 1), (DATA + 0x1000 * i, 4096 if i % 3 == 0 else 512, NEXT | WRITE, 2),
+                               (STATUS + i, 1, WRITE, 0)]))
+            m.write(disk.places[0] + 16 * i, table([(at, 48, TABLE, 0)]))
+        for i in range(16):
+            offer(m, disk, i, ring=i == 15)
+        m.wait_until(lambda: disk.used_index() == 16, "all of them")
+        last = struct.unpack("<II", m.read(disk.places[2] + 4 + 8 * 15, 8))
+        equal(last[0], 15, "the last one used is the last one offered (2.7.9)")
+        for i in range(16):
+            equal(m.read(DATA + 0x1000 * i, 512), m.data[0][i * SECTOR:(i + 1) * SECTOR], "read")
 
 
 if __name__ == "__main__":
