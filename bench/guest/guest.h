@@ -24,8 +24,9 @@ out_words(uint16_t port, const void *from, uint64_t count)
     __asm__ volatile("rep outsw" : "+S"(from), "+c"(count) : "d"(port) : "memory");
 }
 
-/* Sleeps in ring 0 until an interrupt has come, or takes one that is waiting (start.S). By the breakpoint, as
- * INT n of user code does not reach a guest of every KVM without hardware virtualisation. */
+/* Sleeps in ring 0 until an interrupt has come, or takes one that is waiting (start.S). By the
+ * breakpoint, as INT n of user code does not reach a guest of every KVM without hardware
+ * virtualisation. */
 static inline void
 wait_interrupt(void)
 {

@@ -206,7 +206,7 @@ struct net {
     struct bp_virtio *virtio;
     struct bp_virtqueue *control; /* of the features in force: see net_role() */
     const struct bp_net_ops *ops;
-    void *self; /* NULL ops: nothing attached */
+    void *self;                                 /* NULL ops: nothing attached */
     _Atomic(uint32_t) tx_features, rx_features; /* the backend's, as it last said */
     uint32_t queues;
     uint32_t pairs;

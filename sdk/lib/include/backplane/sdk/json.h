@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes JSON as the answer to a question (bp.inspect/1): each call one value, commas by themselves.
- * name: of a member of an object; NULL in a list, and for the outermost value. */
+/* Writes JSON as the answer to a question (bp.inspect/1): each call one value, commas by
+ * themselves. name: of a member of an object; NULL in a list, and for the outermost value. */
 #ifndef BACKPLANE_SDK_JSON_H
 #define BACKPLANE_SDK_JSON_H
 
