@@ -56,11 +56,12 @@ static int32_t
 core_host_open(Instance *instance, const char *path, uint32_t open_flags)
 {
     const uint32_t known = BP_OPEN_READ | BP_OPEN_WRITE | BP_OPEN_CREATE | BP_OPEN_TRUNC |
-                           BP_OPEN_DIRECT | BP_OPEN_DSYNC | BP_OPEN_APPEND;
+                           BP_OPEN_DIRECT | BP_OPEN_DSYNC | BP_OPEN_APPEND | BP_OPEN_EXCL;
     int flags = O_CLOEXEC | O_NOCTTY;
 
     if (path == NULL || (open_flags & ~known) != 0 ||
-        (open_flags & (BP_OPEN_READ | BP_OPEN_WRITE)) == 0) {
+        (open_flags & (BP_OPEN_READ | BP_OPEN_WRITE)) == 0 ||
+        ((open_flags & BP_OPEN_EXCL) != 0 && (open_flags & BP_OPEN_CREATE) != 0)) {
         return -EINVAL;
     }
     if ((open_flags & BP_OPEN_WRITE) != 0) {
@@ -71,6 +72,7 @@ core_host_open(Instance *instance, const char *path, uint32_t open_flags)
     flags |= (open_flags & BP_OPEN_DIRECT) != 0 ? O_DIRECT : 0;
     flags |= (open_flags & BP_OPEN_DSYNC) != 0 ? O_DSYNC : 0;
     flags |= (open_flags & BP_OPEN_APPEND) != 0 ? O_APPEND : 0;
+    flags |= (open_flags & BP_OPEN_EXCL) != 0 ? O_EXCL : 0;
     return open_without_waiting(path, flags);
 }
 

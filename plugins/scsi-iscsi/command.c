@@ -22,13 +22,7 @@ unit_of(const struct slot *slot)
 static void
 end_with_sense(struct slot *slot, uint8_t key, uint16_t code)
 {
-    memset(slot->sense, 0, 18);
-    slot->sense[0] = 0x70;
-    slot->sense[2] = key;
-    slot->sense[7] = 10;
-    slot->sense[12] = (uint8_t)(code >> 8);
-    slot->sense[13] = (uint8_t)code;
-    slot->sense_length = 18;
+    slot->sense_length = bp_scsi_fixed_sense(slot->sense, key, code);
     slot->status = BP_SCSI_CHECK_CONDITION;
     slot->moved = 0;
     bp_scsi_slot_end(&slot->slot, 0);

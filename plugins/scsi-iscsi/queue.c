@@ -22,16 +22,8 @@ static int32_t
 unit_queue_open(void *self, const struct bp_scsi_queue_args *args, void **ret_queue)
 {
     struct unit *unit = self;
-    struct bp_scsi_queue *queue = NULL;
-    int32_t r = bp_scsi_front_open(&unit->front, args, &queue);
 
-    if (r == 0) {
-        pthread_mutex_lock(&unit->front.lock);
-        bp_scsi_queue_link(queue);
-        pthread_mutex_unlock(&unit->front.lock);
-        *ret_queue = queue;
-    }
-    return r;
+    return bp_scsi_front_queue_open(&unit->front, args, ret_queue);
 }
 
 static int32_t

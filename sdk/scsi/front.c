@@ -259,6 +259,14 @@ deliver_functions(struct bp_scsi_queue *queue)
             queue->functions[i].kind = 0;
         }
     }
+    if (queue->gone) {
+        queue->gone = 0;
+        if (queue->client.event != NULL) {
+            pthread_mutex_unlock(&front->lock);
+            queue->client.event(queue->opaque, BP_SCSI_EVENT_GONE, 0);
+            pthread_mutex_lock(&front->lock);
+        }
+    }
     while (queue->event_count > 0) {
         uint32_t code = queue->events[--queue->event_count];
 
@@ -330,10 +338,19 @@ bp_scsi_queue_event(struct bp_scsi_queue *queue, uint16_t code)
     }
 }
 
+void
+bp_scsi_front_gone(struct bp_scsi_front *front)
+{
+    for (struct bp_scsi_queue *queue = front->queues; queue != NULL; queue = queue->next) {
+        queue->gone = 1;
+        front_kick(queue);
+    }
+}
+
 static uint32_t
 has_news(const struct bp_scsi_queue *queue)
 {
-    uint32_t news = queue->ended_first != NULL || queue->event_count > 0;
+    uint32_t news = queue->ended_first != NULL || queue->event_count > 0 || queue->gone;
 
     for (uint32_t i = 0; i < BP_SCSI_FUNCTIONS; i++) {
         news |= queue->functions[i].kind != 0 && queue->functions[i].ended;
@@ -466,6 +483,22 @@ bp_scsi_queue_link(struct bp_scsi_queue *queue)
     queue->front->queues = queue;
 }
 
+int32_t
+bp_scsi_front_queue_open(struct bp_scsi_front *front, const struct bp_scsi_queue_args *args,
+                         void **ret_queue)
+{
+    struct bp_scsi_queue *queue = NULL;
+    int32_t r = bp_scsi_front_open(front, args, &queue);
+
+    if (r == 0) {
+        pthread_mutex_lock(&front->lock);
+        bp_scsi_queue_link(queue);
+        pthread_mutex_unlock(&front->lock);
+        *ret_queue = queue;
+    }
+    return r;
+}
+
 /* Frees closed queues that nobody is on the way to. */
 static void
 reap(struct bp_scsi_front *front)
@@ -494,7 +527,7 @@ bp_scsi_queue_close(struct bp_scsi_queue *queue)
         at = &(*at)->next;
     }
     *at = queue->next;
-    queue->event_count = 0;
+    queue->event_count = queue->gone = 0;
     /* one that a deferred call is still on the way to is kept for it */
     queue->next = front->closed;
     front->closed = queue;

@@ -16,6 +16,15 @@ end_function(struct bp_scsi_function *function)
     front_kick(function->queue);
 }
 
+static void
+progress(struct bp_scsi_function *function, const struct bp_scsi_slot *slot)
+{
+    if (function->kind != 0 && !function->ended && (slot->waiters >> function->number & 1) &&
+        --function->waiting == 0) {
+        end_function(function);
+    }
+}
+
 void
 front_function_delivered(struct bp_scsi_slot *slot)
 {
@@ -23,12 +32,7 @@ front_function_delivered(struct bp_scsi_slot *slot)
 
     for (; queue != NULL; queue = queue->next) {
         for (uint32_t i = 0; i < BP_SCSI_FUNCTIONS; i++) {
-            struct bp_scsi_function *function = &queue->functions[i];
-
-            if (function->kind != 0 && !function->ended &&
-                (slot->waiters >> function->number & 1) && --function->waiting == 0) {
-                end_function(function);
-            }
+            progress(&queue->functions[i], slot);
         }
     }
     slot->waiters = 0;
@@ -112,14 +116,15 @@ bp_scsi_function_next(const struct bp_scsi_function *function, struct bp_scsi_sl
                        queue->front->ops->slot_bytes) +
             1;
     }
-    for (; queue != NULL; queue = queue->next, i = 0) {
-        for (; i < queue->slots_used; i++) {
-            struct bp_scsi_slot *slot = bp_scsi_queue_slot(queue, i);
-
-            if (is_meant(function, slot)) {
-                return slot;
-            }
+    while (queue != NULL) {
+        while (i < queue->slots_used && !is_meant(function, bp_scsi_queue_slot(queue, i))) {
+            i++;
         }
+        if (i < queue->slots_used) {
+            return bp_scsi_queue_slot(queue, i);
+        }
+        queue = queue->next;
+        i = 0;
     }
     return NULL;
 }

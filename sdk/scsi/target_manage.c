@@ -10,12 +10,21 @@ target_abort(struct bp_scsi_slot *slot)
     struct bp_scsi_target_slot *command = target_slot(slot);
 
     slot->result = -ECANCELED;
-    if (slot->state == BP_SCSI_SLOT_HELD) {
+    if (slot->state == BP_SCSI_SLOT_HELD ||
+        (!target_gate_abort(command) && bp_scsi_abort(&command->task) == BP_SCSI_DONE)) {
         target_end(command);
-    } else if (target_gate_abort(command)) {
-        return;
-    } else if (bp_scsi_abort(&command->task) == BP_SCSI_DONE) {
-        target_end(command);
+    }
+}
+
+static void
+abort_queue(struct bp_scsi_queue *queue)
+{
+    for (uint32_t i = 0; i < queue->slots_used; i++) {
+        struct bp_scsi_slot *slot = bp_scsi_queue_slot(queue, i);
+
+        if (bp_scsi_slot_is_running(slot)) {
+            target_abort(slot);
+        }
     }
 }
 
@@ -23,13 +32,7 @@ void
 target_abort_all(struct bp_scsi_target *target)
 {
     for (struct bp_scsi_queue *queue = target->front.queues; queue != NULL; queue = queue->next) {
-        for (uint32_t i = 0; i < queue->slots_used; i++) {
-            struct bp_scsi_slot *slot = bp_scsi_queue_slot(queue, i);
-
-            if (bp_scsi_slot_is_running(slot)) {
-                target_abort(slot);
-            }
-        }
+        abort_queue(queue);
     }
 }
 

@@ -241,7 +241,7 @@ core_open(struct bp_instance *instance, const char *path, uint32_t open_flags)
     flags |=
         (open_flags & BP_OPEN_CREATE ? O_CREAT : 0) | (open_flags & BP_OPEN_TRUNC ? O_TRUNC : 0) |
         (open_flags & BP_OPEN_DIRECT ? O_DIRECT : 0) | (open_flags & BP_OPEN_DSYNC ? O_DSYNC : 0) |
-        (open_flags & BP_OPEN_APPEND ? O_APPEND : 0);
+        (open_flags & BP_OPEN_APPEND ? O_APPEND : 0) | (open_flags & BP_OPEN_EXCL ? O_EXCL : 0);
     fd = open(path, flags | O_NONBLOCK, 0666);
     if (fd >= 0 && fcntl(fd, F_SETFL, flags & (O_APPEND | O_DIRECT)) != 0) {
         int error = errno;

@@ -25,6 +25,7 @@ extern "C" {
 #define BP_OPEN_DIRECT (1u << 4) /* O_DIRECT */
 #define BP_OPEN_DSYNC  (1u << 5) /* O_DSYNC */
 #define BP_OPEN_APPEND (1u << 6)
+#define BP_OPEN_EXCL   (1u << 7) /* O_EXCL: of a device node, -EBUSY if somebody has it; not with CREATE */
 
 struct bp_isa_resource {
     uint32_t size;

@@ -80,6 +80,7 @@ struct bp_scsi_queue {
     uint32_t scheduled;
     uint32_t coming; /* deferred calls that have not returned */
     uint32_t event_count;
+    uint32_t gone; /* the client shall hear it */
     uint8_t *slots;
     struct bp_scsi_slot *free;
     struct bp_scsi_slot *ended_first;
@@ -130,6 +131,9 @@ void bp_scsi_front_done(struct bp_scsi_front *front);
 int32_t bp_scsi_front_open(struct bp_scsi_front *front, const struct bp_scsi_queue_args *args,
                            struct bp_scsi_queue **ret_queue) BP_MUST_CHECK;
 void bp_scsi_queue_free(struct bp_scsi_queue *queue); /* that was never linked */
+/* Makes a queue and links it, where the owner has nothing to add. */
+int32_t bp_scsi_front_queue_open(struct bp_scsi_front *front, const struct bp_scsi_queue_args *args,
+                                 void **ret_queue) BP_MUST_CHECK;
 /* bp_scsi_ops.submit() */
 int32_t bp_scsi_front_submit(struct bp_scsi_front *front, struct bp_scsi_queue *queue,
                              const struct bp_scsi_request *requests, uint32_t count) BP_MUST_CHECK;
@@ -151,6 +155,8 @@ void bp_scsi_queue_deliver(struct bp_scsi_queue *queue);
 uint32_t bp_scsi_queue_is_here(const struct bp_scsi_queue *queue);
 /* A unit attention has come: the client is told on its loop. */
 void bp_scsi_queue_event(struct bp_scsi_queue *queue, uint16_t code);
+/* The unit will not come back: each client is told on its loop. */
+void bp_scsi_front_gone(struct bp_scsi_front *front);
 /* For a drain: until something was delivered, a second at most. */
 void bp_scsi_front_wait(struct bp_scsi_front *front);
 /* Starts those that are held and need not be. */
@@ -161,6 +167,21 @@ bp_scsi_queue_slot(const struct bp_scsi_queue *queue, uint32_t i)
 {
     return (struct bp_scsi_slot *)(void *)(queue->slots +
                                            (uint64_t)i * queue->front->ops->slot_bytes);
+}
+
+#define BP_SCSI_FIXED_SENSE 18u
+
+/* Sense data in fixed format (SPC-4 4.5.3); code: ASC << 8 | ASCQ. Returns its length. */
+static inline uint32_t
+bp_scsi_fixed_sense(uint8_t *sense, uint8_t key, uint16_t code)
+{
+    const uint8_t data[BP_SCSI_FIXED_SENSE] = {
+        0x70, 0, key, 0, 0, 0, 0, 10, 0, 0, 0, 0, (uint8_t)(code >> 8), (uint8_t)code};
+
+    for (uint32_t i = 0; i < sizeof(data); i++) {
+        sense[i] = data[i];
+    }
+    return sizeof(data);
 }
 
 /* A command has ended: bp_scsi_slot_retire(), then bp_scsi_slot_deliver(). */
