@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The other end of the benchmark guest's cable: frames with a length of four bytes before each, on
- * a unix socket that it listens on. It does what the guest's order says (bench/guest/virtio_net.c),
- * and writes "rtt MEDIAN P99", in ns, after round trips. Usage: net_peer SOCKET */
+ * a unix socket that it listens on; or the host's side of a TAP interface. It does what the guest's
+ * order says (bench/guest/virtio_net.c), and writes "rtt MEDIAN P99", in ns, after round trips.
+ * Usage: net_peer SOCKET | net_peer tap:INTERFACE */
 #include <arpa/inet.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <netpacket/packet.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +29,9 @@ struct order {
 
 struct peer {
     int fd;
+    int received, sent; /* tap: what the kernel counts, files; -1: a socket */
+    uint64_t heard;     /* tap: value of `received` when all that the guest was to send is there */
+    uint64_t given;     /* tap: likewise of `sent` */
     uint8_t *input, *output;
     size_t head, tail;
     uint64_t *trips;
@@ -56,6 +63,12 @@ take_frame(struct peer *peer, uint32_t *length)
     return at + 4;
 }
 
+static int
+is_tap(const struct peer *peer)
+{
+    return peer->received >= 0;
+}
+
 /* The next frame; it stays valid until the next call. */
 static const uint8_t *
 next_frame(struct peer *peer, uint32_t *length)
@@ -63,6 +76,14 @@ next_frame(struct peer *peer, uint32_t *length)
     const uint8_t *frame;
     ssize_t n;
 
+    if (is_tap(peer)) {
+        n = recv(peer->fd, peer->input, INPUT, 0);
+        if (n <= 0) {
+            exit(0);
+        }
+        *length = (uint32_t)n;
+        return peer->input;
+    }
     while ((frame = take_frame(peer, length)) == NULL) {
         memmove(peer->input, peer->input + peer->head, peer->tail - peer->head);
         peer->tail -= peer->head;
@@ -76,9 +97,42 @@ next_frame(struct peer *peer, uint32_t *length)
     return frame;
 }
 
-static void
-put(struct peer *peer, size_t length)
+static uint64_t
+counter(int file)
 {
+    char text[32] = "";
+
+    if (pread(file, text, sizeof(text) - 1, 0) <= 0) {
+        exit(0); /* the interface is gone */
+    }
+    return strtoull(text, NULL, 10);
+}
+
+/* A TAP interface drops what its queue of 1000 frames has no room for: half of that may wait. */
+static void
+put_on_tap(struct peer *peer, uint32_t size, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        while (i % 64 == 0 && peer->given >= counter(peer->sent) + 450) {
+            (void)usleep(10); /* the machine may need this processor */
+        }
+        while (send(peer->fd, peer->output + 4 + (size_t)i * (size + 4), size, 0) < 0) {
+            (void)usleep(10);
+        }
+        peer->given++;
+    }
+}
+
+/* Frames that fill() has made. */
+static void
+put(struct peer *peer, uint32_t size, uint32_t count)
+{
+    size_t length = (size_t)count * (size + 4);
+
+    if (is_tap(peer)) {
+        put_on_tap(peer, size, count);
+        return;
+    }
     for (size_t at = 0; at < length;) {
         ssize_t n = send(peer->fd, peer->output + at, length - at, MSG_NOSIGNAL);
         if (n <= 0) {
@@ -130,7 +184,7 @@ measure(struct peer *peer, const struct order *order)
     (void)fill(peer, order->size);
     for (i = 0; i < count; i++) {
         uint64_t began = now();
-        put(peer, order->size + 4);
+        put(peer, order->size, 1);
         (void)next_frame(peer, &length);
         peer->trips[i] = now() - began;
     }
@@ -146,6 +200,14 @@ take_all(struct peer *peer, const struct order *order)
     uint64_t left = order->count;
     uint32_t length;
 
+    if (is_tap(peer)) { /* the kernel counts: a socket loses what it has no room for */
+        while (counter(peer->received) < peer->heard + left) {
+            (void)usleep(20);
+        }
+        while (recv(peer->fd, peer->input, INPUT, MSG_DONTWAIT) > 0) {
+        }
+        left = 0;
+    }
     while (left-- > 0) {
         (void)next_frame(peer, &length);
         if (length != order->size) {
@@ -154,7 +216,7 @@ take_all(struct peer *peer, const struct order *order)
         }
     }
     (void)fill(peer, order->size);
-    put(peer, order->size + 4);
+    put(peer, order->size, 1);
 }
 
 static void
@@ -165,7 +227,7 @@ give_all(struct peer *peer, const struct order *order)
 
     while (left > 0) {
         n = left < batch ? (uint32_t)left : batch;
-        put(peer, (size_t)n * (order->size + 4));
+        put(peer, order->size, n);
         left -= n;
     }
 }
@@ -173,46 +235,103 @@ give_all(struct peer *peer, const struct order *order)
 static void
 obey(struct peer *peer, const struct order *order)
 {
+    peer->heard++; /* the order */
     switch (order->mode) {
     case 's':
         take_all(peer, order);
+        peer->heard += order->count;
         break;
     case 'g':
         give_all(peer, order);
         break;
     case 'p':
         measure(peer, order);
+        peer->heard += order->count;
         break;
     default:
         break;
     }
 }
 
-int
-main(int argc, char **argv)
+static int
+open_counter(const char *name, const char *which)
+{
+    char path[128];
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "/sys/class/net/%s/statistics/%s", name, which);
+    fd = open(path, O_RDONLY);
+    if (fd < 0) {
+        die(path);
+    }
+    return fd;
+}
+
+static void
+open_tap(struct peer *peer, const char *name)
+{
+    struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(0x88b5)};
+    int on = 1, bytes = 4 << 20;
+
+    address.sll_ifindex = (int)if_nametoindex(name);
+    peer->received = open_counter(name, "rx_packets");
+    peer->sent = open_counter(name, "tx_packets");
+    peer->heard = counter(peer->received);
+    peer->given = counter(peer->sent);
+    peer->fd = socket(AF_PACKET, SOCK_RAW, 0);
+    if (peer->fd < 0 ||
+        setsockopt(peer->fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on)) != 0 ||
+        bind(peer->fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+        die(name);
+    }
+    (void)setsockopt(peer->fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
+    printf("ready\n");
+    (void)fflush(stdout);
+}
+
+static void
+open_socket(struct peer *peer, const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct peer peer = {.fd = -1};
     int listener = socket(AF_UNIX, SOCK_STREAM, 0);
 
-    if (argc != 2 || strlen(argv[1]) >= sizeof(address.sun_path)) {
-        fprintf(stderr, "usage: net_peer SOCKET\n");
-        return 2;
+    if (strlen(path) >= sizeof(address.sun_path)) {
+        fprintf(stderr, "net_peer: '%s' is too long\n", path);
+        exit(2);
     }
-    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", argv[1]);
-    (void)unlink(argv[1]);
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    (void)unlink(path);
     if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof(address)) != 0 ||
         listen(listener, 1) != 0) {
-        die(argv[1]);
+        die(path);
     }
     printf("ready\n");
     (void)fflush(stdout);
-    peer.fd = accept(listener, NULL, NULL);
+    peer->fd = accept(listener, NULL, NULL);
+    if (peer->fd < 0) {
+        die(path);
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    struct peer peer = {.fd = -1, .received = -1};
+
+    if (argc != 2) {
+        fprintf(stderr, "usage: net_peer SOCKET | net_peer tap:INTERFACE\n");
+        return 2;
+    }
     peer.input = malloc(INPUT);
     peer.output = malloc(OUTPUT);
     peer.trips = calloc(MOST_TRIPS, sizeof(*peer.trips));
-    if (peer.fd < 0 || peer.input == NULL || peer.output == NULL || peer.trips == NULL) {
+    if (peer.input == NULL || peer.output == NULL || peer.trips == NULL) {
         die("net_peer");
+    }
+    if (strncmp(argv[1], "tap:", 4) == 0) {
+        open_tap(&peer, argv[1] + 4);
+    } else {
+        open_socket(&peer, argv[1]);
     }
     for (;;) {
         struct order order;

@@ -134,13 +134,12 @@ def check_card(facts, name, network, down, sent, tail):
 
 def five_cards(directory, port):
     tftp = make_greeting(directory)
-    words, backends, devices = f"port={port}", "", ""
+    words, backends, devices = f"port={port} cable=cable:{CABLE_MAC:02x}", "", ""
     for i, (name, options, network) in enumerate(NICS):
         backends += f'wan{i} = {{ plugin = "net-user"; network = "{network}.0/24"; tftp = "{tftp}"; }};\n'
         devices += (f'net{i} = {{ plugin = "virtio-net"; backend = "wan{i}"; rom = ""; '
                     f'mac = "02:00:00:00:00:{0x20 + i:02x}"; {options} }};\n')
         words += f" nic={name}:{0x20 + i:02x}:{network}"
-    words += f" cable=cable:{CABLE_MAC:02x}"
     backends += f'cable = {{ plugin = "net-stream"; path = "{directory}/cable.sock"; }};\n'
     devices += (f'net9 = {{ plugin = "virtio-net"; backend = "cable"; rom = ""; '
                 f'mac = "02:00:00:00:00:{CABLE_MAC:02x}"; }};\n')
@@ -173,10 +172,12 @@ def test_every_kind_of_card_works(directory):
     port, sink = servers(down)
     names = NameServer()
     with Machine(five_cards(directory, port), "--no-reboot", directory=directory) as machine:
+        pull_the_cable(directory, machine)
         machine.wait_for("FACT modern_begins", BOOT_SECONDS)
         disturb(directory)
-        pull_the_cable(directory, machine)
-        machine.wait_for("FACT end", BOOT_SECONDS)
+        for name, *_ in NICS:
+            machine.wait_for(f"FACT {name}_sent", BOOT_SECONDS)
+        machine.wait_for("FACT end", 120)
         text, tail = machine.text(), machine.tail(70)
     facts = dict(re.findall(r"FACT (\w+)=(.*?)\r?\n", text))
     print(f"# {facts}")
