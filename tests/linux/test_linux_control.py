@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """A machine that is operated while Linux uses it: devices plugged and unplugged under I/O, a CD changed,
-a disk moved from a file to NBD and back and a throttle put above it under a checksummed write load,
-the power button. One boot.
+the power button; all that time a second client moves a disk from a file to NBD and back and puts a
+throttle above it, a thousand swaps under a checksummed write load. At last the guest hangs, and the
+monitor does not. One boot.
 
-Disks are moved as operators do it: nbdkit serves the same file, so nothing is copied.
+Disks are moved as operators do it: nbdkit serves the same file, so nothing is copied. It takes its time
+for each write, so that swaps come while requests are in flight.
 
 Not registered, as it takes many minutes on a KVM that interprets. By hand, from the source tree:
     BACKPLANE_BUILD=build tests/linux/test_linux_control.py"""
@@ -15,6 +17,7 @@ import random
 import re
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
@@ -23,7 +26,8 @@ from backplane import Machine, check, is_interpreting_kvm, need_file, need_kvm, 
 from registers import Qmp, equal  # noqa: E402
 from test_linux import CMDLINE, INTERPRETED, kernel, make_initramfs  # noqa: E402
 
-SWAPS = 40
+SWAPS = 1000
+SWAP_PAUSE = 0.1 if is_interpreting_kvm() else 0.01  # for the guest to write something in between
 SUMMED = 256 << 10
 DESCRIPTION = """
 machine = {{ memory = "64M"; boot = {{ kernel = "{kernel}"; initrd = "{initrd}"; cmdline = "{cmdline}"; }}; }};
@@ -35,8 +39,8 @@ devices = {{ com1 = {{ plugin = "serial"; backend = "tty"; }};
 """
 
 
-def make_file(directory, name, size):
-    data = random.Random(name).randbytes(size)
+def make_file(directory, name):
+    data = random.Random(name).randbytes(1 << 20)
     with open(os.path.join(directory, name), "wb") as file:
         file.write(data)
     return hashlib.md5(data[:SUMMED]).hexdigest()
@@ -95,7 +99,7 @@ def plug_a_disk(guest, sums):
     guest.do("readers vdb & true")
     guest.unplug("hot0")
     guest.do("await '[ ! -e /sys/block/vdb ]'")
-    guest.wait_for("FACT reader=ended", 300)
+    guest.wait_for("FACT reader_ended=vdb", 300)
     guest.qmp.ask("blockdev-del", node__name="hot")
 
 
@@ -126,11 +130,13 @@ def plug_an_adapter(guest, sums):
     guest.qmp.ask("device_add", driver="scsi-disk", id="unit1", bus="scsi0.0", drive="s1", scsi__id=1, lun=2)
     guest.do("await '[ -b /dev/sdb ]'")
     equal(guest.value("sum /dev/sdb"), sums["unit"], "the unit that came")
-    guest.do("readers sda & true")
+    guest.do("readers sda & readers sdb & true")
     guest.unplug("unit1")
     guest.do("await '[ ! -e /sys/block/sdb ]'")
+    guest.wait_for("FACT reader_ended=sdb", 300)
     guest.unplug("scsi0")
     guest.do("await '[ ! -e /sys/block/sda ]'")
+    guest.wait_for("FACT reader_ended=sda", 300)
 
 
 def change_the_cd(guest, sums):
@@ -141,35 +147,49 @@ def change_the_cd(guest, sums):
     guest.do("await '! $b dd if=/dev/sr0 of=/dev/null count=1 2>/dev/null'")
 
 
-def move_the_disk(guest):
-    """A file, NBD, and back; a throttle comes and goes; always under load."""
-    path = os.path.join(guest.directory, "nbd")
-    server = subprocess.Popen(["nbdkit", "-f", "-U", path, "file", os.path.join(guest.directory, "disk")])
-    try:
-        while not os.path.exists(path):
-            check(server.poll() is None, "nbdkit ended")
+class Swapper(threading.Thread):
+    """A second client: a file, NBD, the file, a throttle on it, and round again; always under load."""
+
+    def __init__(self, guest):
+        super().__init__(daemon=True)
+        self.disk = os.path.join(guest.directory, "disk")
+        self.path = os.path.join(guest.directory, "nbd")
+        self.qmp = Qmp(os.path.join(guest.directory, "control"))
+        self.failure = None
+        self.writes = {}
+        self.server = subprocess.Popen(["nbdkit", "-f", "-U", self.path, "--filter=delay", "file", self.disk,
+                                        "wdelay=20ms"])
+        while not os.path.exists(self.path):
+            check(self.server.poll() is None, "nbdkit ended")
             time.sleep(0.05)
-        guest.qmp.ask("blockdev-add", driver="block-nbd", node__name="far", uri="nbd+unix:///?socket=" + path)
-        started = time.monotonic()
-        for _ in range(SWAPS // 2):
-            guest.qmp.ask("backend-swap", device="blk0", backend="far", verify="size")
-            guest.qmp.ask("backend-swap", device="blk0", backend="disk")
-        print(f"# {SWAPS} swaps in {time.monotonic() - started:.1f} s", flush=True)
-        guest.qmp.ask("backend-swap", device="blk0", backend="far")
-        before = guest.qmp.ask("query-blockstats")[0]["stats"]["wr_operations"]
-        deadline = time.monotonic() + 120
-        while guest.qmp.ask("query-blockstats")[0]["stats"]["wr_operations"] < before + 4:
-            check(time.monotonic() < deadline, "nothing is written over NBD")
-            time.sleep(0.2)
-        guest.qmp.ask("backend-swap", device="blk0", backend="disk")
-        guest.qmp.ask("backend-swap", device="blk0",
-                      backend={"driver": "filter-throttle", "node-name": "slow", "iops": 20})
-        time.sleep(2)
-        guest.qmp.ask("backend-swap", device="blk0", backend="disk")
-        guest.qmp.ask("blockdev-del", node__name="far")
-    finally:
-        server.terminate()
-        server.wait()
+        self.qmp.ask("blockdev-add", driver="block-nbd", node__name="far", uri="nbd+unix:///?socket=" + self.path)
+        self.start()
+
+    def run(self):
+        try:
+            throttle = {"driver": "filter-throttle", "node-name": "slow", "iops": 50}
+            steps = (("far", "far"), ("file", "disk"), ("throttle", throttle), ("file", "disk"))
+            for i in range(SWAPS):
+                name, backend = steps[i % len(steps)]
+                self.qmp.ask("backend-swap", device="blk0", backend=backend)
+                before = self.written()
+                time.sleep(SWAP_PAUSE)
+                self.writes[name] = self.writes.get(name, 0) + self.written() - before
+            self.qmp.ask("blockdev-del", node__name="far")
+        except Exception as failure:  # pylint: disable=broad-except
+            self.failure = failure
+
+    def written(self):
+        return next(entry["stats"]["wr_operations"] for entry in self.qmp.ask("query-blockstats")
+                    if entry["device"] == "blk0")
+
+    def finish(self):
+        self.join(600)
+        self.server.terminate()
+        self.server.wait()
+        check(not self.is_alive() and self.failure is None, f"the swaps: {self.failure}")
+        print(f"# {SWAPS} swaps; writes while the disk was: {self.writes}", flush=True)
+        check(all(self.writes.get(name) for name in ("far", "file", "throttle")), "one of them saw no write")
 
 
 def press_the_power_button(guest):
@@ -180,28 +200,48 @@ def press_the_power_button(guest):
     guest.qmp.event("POWERDOWN")
 
 
+def hang(guest):
+    """A panic without a restart: the guest answers nothing any more, and everything else goes on."""
+    guest.do("echo 0 >/proc/sys/kernel/panic")
+    guest.send(b"echo c >/proc/sysrq-trigger\n")
+    guest.wait_for("end Kernel panic", 120)
+    equal(guest.qmp.ask("query-status")["status"], "running", "status")
+    guest.qmp.ask("system_powerdown")
+    guest.add_file("last", "last")
+    guest.qmp.ask("device_add", driver="virtio-blk-pci", id="hot1", drive="last")
+    guest.qmp.ask("device_del", id="hot1")
+    check("hot1" in [device.get("qdev_id") for device in guest.qmp.ask("query-pci")[0]["devices"]],
+          "it waits for the guest")
+    guest.qmp.ask("device_del", id="hot1", force=True)
+    equal(guest.qmp.event("DEVICE_DELETED")["device"], "hot1", "taken out")
+    guest.qmp.ask("backend-swap", device="blk0",
+                  backend={"driver": "filter-throttle", "node-name": "slow", "iops": 20})
+    guest.qmp.ask("quit")
+    equal(guest.qmp.event("SHUTDOWN")["reason"], "host-qmp-quit", "the end")
+    equal(guest.wait_end(60), 0, "exit status")
+
+
 def test_linux_is_operated(directory):
-    sums = {name: make_file(directory, name, size) for name, size in
-            (("disk", 1 << 20), ("hot", 1 << 20), ("unit", 1 << 20), ("cd1", 1 << 20), ("cd2", 1 << 20))}
+    sums = {name: make_file(directory, name) for name in ("disk", "hot", "unit", "last", "cd1", "cd2")}
     config = DESCRIPTION.format(kernel=kernel("vmlinux"), initrd=make_initramfs(directory, "init_control"),
                                 cmdline=CMDLINE + (INTERPRETED if is_interpreting_kvm() else ""))
     with Guest(config, directory) as guest:
         guest.do("$b dd if=/dev/urandom of=/noise bs=65536 count=4 2>/dev/null; "
                  "$b dd if=/dev/vda of=/mirror bs=65536 count=4 2>/dev/null; : >/load; load vda & true")
+        swapper = Swapper(guest)
         plug_a_disk(guest, sums)
         plug_a_network(guest)
         plug_an_adapter(guest, sums)
         change_the_cd(guest, sums)
-        move_the_disk(guest)
         press_the_power_button(guest)
+        swapper.finish()
         guest.do("$b rm /load")
-        guest.wait_for("FACT load=", 300)
+        guest.wait_for("FACT load_ended", 300)
+        print("# rounds of 32 writes and a flush:", re.search(r"FACT load=(\d+)", guest.text())[1], flush=True)
         check("FACT load_failed" not in guest.text(), "a write failed")
-        print("# writes with fsync:", re.search(r"FACT load=(\d+)", guest.text())[1])
         written = guest.value("sum /mirror")
         equal(guest.value("echo 3 >/proc/sys/vm/drop_caches; sum /dev/vda"), written, "what the guest reads back")
-        guest.send(b"$b poweroff -f\n")
-        equal(guest.wait_end(300), 0, "exit status")
+        hang(guest)
         with open(os.path.join(directory, "disk"), "rb") as file:
             equal(hashlib.md5(file.read(SUMMED)).hexdigest(), written, "what is in the file")
 
