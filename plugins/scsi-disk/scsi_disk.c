@@ -66,7 +66,7 @@ static const struct bp_prop scsi_disk_props[] = {
 };
 
 static const struct bp_slot scsi_disk_slots[] = {
-    {.name = "backend", .interface_id = BP_BLOCK_ID, .min = 1, .max = 1},
+    {.name = "backend", .interface_id = BP_BLOCK_ID, .min = 1, .max = 1, .flags = BP_SLOT_HOTPLUG},
     {.name = NULL},
 };
 

@@ -144,6 +144,9 @@ uint32_t media_ready(const struct bp_scsi_unit *unit);
 void media_moved(struct bp_scsi_unit *unit, uint32_t open, struct bp_scsi_nexus *by);
 /* The backend said something: looks what is in now. */
 void media_look(struct bp_scsi_unit *unit, uint32_t announce);
+/* The backend was attached, where one of so many blocks was before (0: none); was detached. */
+void media_came(struct bp_scsi_unit *unit, uint64_t blocks);
+void media_went(struct bp_scsi_unit *unit);
 
 /* --- shared commands ---------------------------------------------------------------------------
  */

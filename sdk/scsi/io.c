@@ -506,6 +506,7 @@ int32_t
 bp_scsi_unit_attach(struct bp_scsi_unit *unit, const struct bp_block_ops *ops, void *self,
                     uint32_t loop, uint32_t depth)
 {
+    uint64_t blocks = unit->blocks;
     int32_t r;
 
     unit->ops = ops;
@@ -521,8 +522,7 @@ bp_scsi_unit_attach(struct bp_scsi_unit *unit, const struct bp_block_ops *ops, v
         unit->blocks = 0;
         return r;
     }
-    unit->present = 0;
-    media_look(unit, 1);
+    media_came(unit, blocks);
     return 0;
 }
 
@@ -542,5 +542,5 @@ bp_scsi_unit_detach(struct bp_scsi_unit *unit)
     }
     unit->queue = NULL;
     unit->ops = NULL;
-    media_look(unit, 1);
+    media_went(unit);
 }

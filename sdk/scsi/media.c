@@ -220,6 +220,34 @@ media_look(struct bp_scsi_unit *unit, uint32_t medium)
     }
 }
 
+/* A fixed disk is the same one, whatever holds it: its guest hears nothing but another capacity. */
+static uint32_t
+is_fixed(const struct bp_scsi_unit *unit)
+{
+    return !is_cd(unit) && !(unit->identity.flags & BP_SCSI_REMOVABLE);
+}
+
+void
+media_came(struct bp_scsi_unit *unit, uint64_t blocks)
+{
+    if (!is_fixed(unit)) {
+        unit->present = 0;
+        media_look(unit, 1);
+    } else if (blocks != 0 && unit->blocks != blocks) {
+        bp_scsi_unit_attention(unit, NULL, 0x2a09); /* capacity data has changed */
+    }
+}
+
+void
+media_went(struct bp_scsi_unit *unit)
+{
+    if (is_fixed(unit)) {
+        unit->present = 0; /* how large it was is compared with what comes */
+    } else {
+        media_look(unit, 1);
+    }
+}
+
 /* --- the operator ------------------------------------------------------------------------------
  */
 
