@@ -92,6 +92,7 @@ ata_io_open(struct ata_disk *disk, const struct bp_peer *peer)
         .client = &client,
         .opaque = disk,
     };
+    uint64_t before = disk->capacity;
     struct bp_block_info info;
     int32_t r;
 
@@ -105,8 +106,10 @@ ata_io_open(struct ata_disk *disk, const struct bp_peer *peer)
         return -EINVAL;
     }
     disk->capacity = info.capacity / ATA_SECTOR;
-    disk->native_sectors = ata_dco_sectors(disk);
-    disk->sectors = disk->kept_sectors = disk->native_sectors;
+    if (disk->capacity != before) { /* another backend of that size is the same disk to the guest */
+        disk->native_sectors = ata_dco_sectors(disk);
+        disk->sectors = disk->kept_sectors = disk->native_sectors;
+    }
     return io->ops->queue_open(io->self, &args, &io->queue);
 }
 

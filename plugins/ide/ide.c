@@ -360,7 +360,8 @@ ide_query(void *self, const char *interface_id)
 static const struct bp_slot ide_slots[] = {
     [IDE_SLOT_DISK] = {.name = "disk",
                        .interface_id = BP_BLOCK_ID,
-                       .max = IDE_CHANNELS * IDE_UNITS},
+                       .max = IDE_CHANNELS * IDE_UNITS,
+                       .flags = BP_SLOT_HOTPLUG},
     [IDE_SLOT_CDROM] = {.name = "cdrom",
                         .interface_id = BP_BLOCK_ID,
                         .max = IDE_CHANNELS * IDE_UNITS,
