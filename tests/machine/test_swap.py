@@ -4,13 +4,17 @@
 
 import base64
 import os
+import socket
 import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+import virtio_scsi  # noqa: E402
 from backplane import check, run_tests  # noqa: E402
+from floppy import CCR, RATE_500, Floppy, make_image, sectors_of  # noqa: E402
 from registers import Qmp, TestMachine, equal  # noqa: E402
 from test_virtio_blk import IN, OUT, Disk  # noqa: E402
+from test_virtio_net import TX, TX_DATA, Card, frame  # noqa: E402
 
 SIZE = 1 << 20
 CONFIG = """
@@ -232,5 +236,130 @@ def test_a_ring_disk_refuses_what_its_guest_could_not_use(directory):
         equal(ring.request(IN, 1, length=512), (0, bytes(512)), "another disk")
 
 
+LUN = """
+machine = { memory = "16M"; };
+backends = { first = { plugin = "block-file"; path = "first.img"; create = "1M"; };
+             unit = { plugin = "scsi-disk"; backend = "first"; }; };
+devices = { scsi0 = { plugin = "virtio-scsi"; luns = ( { target = 0; backend = "unit"; } ); }; };
+"""
+
+
+def scsi(code, block):
+    return struct.pack(">BBIBHB", code, 0, block, 0, 1, 0)
+
+
+def test_a_lun_moves_below_its_disk(directory):
+    """The guest hears nothing of it: no unit attention, and another capacity is refused."""
+    control = os.path.join(directory, "control")
+    with TestMachine(LUN, directory, "--control", control) as m, Qmp(control) as qmp:
+        adapter = virtio_scsi.find(m)
+        adapter.attend(0, 0)
+        qmp.ask("blockdev-add", driver="block-file", node__name="second", create=SIZE,
+                path=os.path.join(directory, "second.img"))
+        qmp.ask("blockdev-add", driver="block-ram", node__name="big", size=2 * SIZE)
+        written = {}
+        for swap in range(100):
+            block = swap * 7 % 2048
+            equal(adapter.command(0, 0, scsi(0x2a, block), (swap + 1).to_bytes(4, "little") * 128)[:2], (0, 0),
+                  "a write")
+            written[block] = swap + 1
+            qmp.ask("backend-swap", device="unit", backend=("second", "first")[swap & 1])
+        check_files(directory, written)
+        qmp.fails("not of the same size", "backend-swap", device="unit", backend="big")
+        qmp.ask("backend-swap", device="unit",
+                backend={"driver": "filter-fault", "node-name": "late", "rules": [{"op": "read", "count": 1}]})
+        equal(adapter.command(0, 0, scsi(0x28, 0), length=512)[1], 2, "the filter's error")
+        equal(adapter.command(0, 0, scsi(0x28, 0), length=512)[:2], (0, 0), "then it reads through")
+        qmp.ask("backend-swap", device="unit", backend="first")
+        qmp.ask("backend-swap", device="unit", backend="big", verify="none")
+        sense = adapter.command(0, 0, bytes(6))[2]
+        equal((sense[2] & 15, sense[12:14]), (6, b"\x2a\x09"), "the guest is told of another capacity")
+        capacity = adapter.command(0, 0, b"\x25".ljust(10, b"\0"), length=8)[3]
+        equal(struct.unpack(">I", capacity[:4])[0], 2 * SIZE // 512 - 1, "which it then finds")
+
+
+def test_an_ide_drive_itself_gets_another_disk(directory):
+    with Machine(directory) as m:
+        m.add_file("second")
+        m.write_sector(4, 0x4444)
+        with Qmp(m.control) as other:
+            m.start_write(5, 0x5555)
+            other.ask("backend-swap", device="ide0:0.0", backend="second")
+            m.wait_until(lambda: m.inb(0x1f7) & 0x80 == 0, "the end of the write")
+        equal(m.inb(0x1f7) & 0x21, 0, "no error")
+        equal(sorted((m.image("first", 5), m.image("second", 5))), [0, 0x5555], "the write is in one of them")
+        equal(m.read_sector(4), [0] * 256, "another disk")
+        m.qmp.ask("blockdev-del", node__name="top")
+        m.qmp.ask("backend-swap", device="ide0:0.0", backend="first")
+        equal(m.read_sector(4), [0x4444] * 256, "and back, without the filter")
+
+
+def test_a_floppy_drive_gets_another_disk(directory):
+    control = os.path.join(directory, "control")
+    first, second = make_image(directory, "a.img", 1440), make_image(directory, "b.img", 1440, salt=7)
+    with Floppy(directory, [(first, "")], "", "--control", control) as m, Qmp(control) as qmp:
+        m.reset()
+        m.specify(0)
+        m.outb(CCR, RATE_500)
+        qmp.ask("blockdev-add", driver="block-file", node__name="other", path=second)
+        equal(m.read_sectors(0, 0, 0, 1, 1), sectors_of(first, 0), "the first")
+        qmp.ask("backend-swap", device="fdc0:0", backend="other")
+        m.seek(0, 1)
+        m.seek(0, 0)
+        equal(m.read_sectors(0, 0, 0, 1, 1), sectors_of(second, 0), "the second")
+
+
+CARD = """
+machine = { memory = "16M"; };
+backends = { one = { plugin = "net-dgram"; path = "one.sock"; peer_path = "one.peer"; }; };
+devices = { net0 = { plugin = "virtio-net"; address = "05.0"; backend = "one"; }; };
+"""
+
+
+def bind(path):
+    peer = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    peer.bind(path)
+    peer.setblocking(False)
+    return peer
+
+
+def take_frames(peer, found):
+    """Appends the numbers of the frames that wait."""
+    try:
+        while True:
+            found.append(int.from_bytes(peer.recv(2048)[14:18], "big"))
+    except BlockingIOError:
+        pass
+
+
+def test_a_card_changes_networks_while_it_sends(directory):
+    """Sixteen frames are on their way at each change; each leaves the machine once, in order."""
+    control = os.path.join(directory, "control")
+    peers = [bind(os.path.join(directory, name)) for name in ("one.peer", "two.peer")]
+    found = [[], []]
+    with TestMachine(CARD, directory, "--control", control) as m, Qmp(control) as qmp:
+        qmp.ask("netdev_add", type="dgram", id="two", path=os.path.join(directory, "two.sock"),
+                peer_path=os.path.join(directory, "two.peer"))
+        card = Card(m)
+
+        def all_sent():
+            for peer, numbers in zip(peers, found):
+                take_frames(peer, numbers)
+            return card.used_index(TX) == card.avail[TX] & 0xffff
+        for swap in range(100):
+            for i in range(16):
+                at = TX_DATA + 2048 * (card.avail[TX] % 128)
+                m.write(at, bytes(10) + frame(0)[:14] + (swap * 16 + i).to_bytes(4, "big") + bytes(42))
+                card.add(TX, [(at, 70, False)])
+            qmp.ask("backend-swap", device="net0", backend=("two", "one")[swap & 1])
+            m.wait_until(all_sent, "the end of the frames")
+        all_sent()
+        check(sorted(found[0] + found[1]) == list(range(1600)), f"{len(found[0])} + {len(found[1])} frames of 1600")
+        check(all(part == sorted(part) and part for part in found), "in order, on both networks")
+        print(f"# {len(found[0])} and {len(found[1])} frames on the two networks")
+    for peer in peers:
+        peer.close()
+
+
 if __name__ == "__main__":
-    run_tests([test for name, test in sorted(globals().items()) if name.startswith("test_")])
+    run_tests([test for name, test in sorted(globals().items()) if name.startswith("test_") and callable(test)])
