@@ -275,6 +275,10 @@ image_info(const struct image *image, struct bp_block_info *info)
         info->max_discard = IMAGE_MAX_DISCARD;
     }
     flags |= image->rotational ? BP_BLOCK_ROTATIONAL : 0;
+    if (image->has_lifetime) {
+        flags |= BP_BLOCK_HAS_LIFETIME;
+        info->lifetime = image->lifetime;
+    }
     info->flags = flags;
     info->capacity = atomic_load_explicit(&image->capacity, memory_order_acquire);
     info->block_size = IMAGE_SECTOR;

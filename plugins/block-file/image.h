@@ -48,6 +48,8 @@ struct image {
     uint32_t physical_block;
     uint32_t optimal_io;
     uint32_t discard_granularity;
+    uint32_t has_lifetime;
+    struct bp_block_lifetime lifetime;
 
     _Atomic(uint64_t) capacity;    /* bytes, multiple of IMAGE_SECTOR */
     _Atomic(uint32_t) lacks;       /* IMAGE_LACKS_... */
@@ -99,6 +101,9 @@ image_learn(struct image *image, uint32_t what)
 /* image_probe.c: finds out offset_align .. discard_granularity, except what an option states.
  * Returns 0 or a negative errno, told. */
 int32_t image_probe(struct image *image);
+/* Reads what the host's kernel says about the wear of an eMMC. Returns 0: it says nothing. */
+uint32_t image_parse_lifetime(const char *life, const char *pre_eol,
+                              struct bp_block_lifetime *ret_lifetime);
 /* Size of the open file or device in bytes, or a negative errno. */
 int64_t image_size(const struct image *image);
 

@@ -39,32 +39,97 @@ power_of_two(uint64_t value, uint32_t fallback)
                                                                          : fallback;
 }
 
-/* A number from the queue directory of the disk that a device number belongs to: of the disk
- * itself, or of the one a partition is part of. UINT64_MAX if there is none (btrfs, NFS, a
- * sandbox). */
+/* The first line of what sysfs has by this name for a disk. Returns 0 if there is none. */
+static uint32_t
+read_line(const char *directory, const char *name, char *line, uint32_t size)
+{
+    char path[PATH_MAX];
+    FILE *file;
+    uint32_t found;
+
+    if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path)) {
+        return 0;
+    }
+    file = fopen(path, "re");
+    if (file == NULL) {
+        return 0;
+    }
+    found = fgets(line, (int)size, file) != NULL;
+    (void)fclose(file);
+    return found;
+}
+
+/* The same for the disk that a device number belongs to: the disk itself, or the one a partition is
+ * part of. There is none on btrfs, on NFS, in a sandbox. */
+static uint32_t
+disk_line(dev_t device, const char *name, char *line, uint32_t size)
+{
+    char directory[64];
+
+    (void)snprintf(directory, sizeof(directory), "/sys/dev/block/%u:%u", major(device),
+                   minor(device));
+    if (read_line(directory, name, line, size)) {
+        return 1;
+    }
+    (void)snprintf(directory, sizeof(directory), "/sys/dev/block/%u:%u/..", major(device),
+                   minor(device));
+    return read_line(directory, name, line, size);
+}
+
+/* UINT64_MAX if there is none. */
 static uint64_t
 queue_number(dev_t device, const char *name)
 {
-    static const char *const places[] = {"", "../"};
-    uint64_t value = UINT64_MAX;
-    uint32_t i;
+    char line[32], *end = line;
+    uint64_t value = 0;
 
-    for (i = 0; i < 2 && value == UINT64_MAX; i++) {
-        char path[128];
-        FILE *file;
-
-        (void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%squeue/%s", major(device),
-                       minor(device), places[i], name);
-        file = fopen(path, "re");
-        if (file == NULL) {
-            continue;
-        }
-        if (fscanf(file, "%" SCNu64, &value) != 1) {
-            value = UINT64_MAX;
-        }
-        (void)fclose(file);
+    if (disk_line(device, name, line, sizeof(line))) {
+        value = strtoull(line, &end, 10);
     }
-    return value;
+    return end != line ? value : UINT64_MAX;
+}
+
+/* An eMMC's registers (Documentation/driver-api/mmc/mmc-dev-attrs.rst), which Linux reads when it
+ * finds the card: "0x01 0x02" and "0x01". */
+uint32_t
+image_parse_lifetime(const char *life, const char *pre_eol, struct bp_block_lifetime *ret_lifetime)
+{
+    unsigned int a, b, eol;
+
+    // NOLINTNEXTLINE(cert-err34-c): what is larger is refused below
+    if (sscanf(life, "0x%2x 0x%2x", &a, &b) != 2 || sscanf(pre_eol, "0x%2x", &eol) != 1 || a > 11 ||
+        b > 11 || eol > 3 || (a | b | eol) == 0) {
+        return 0; /* all 0: an old card, which does not tell */
+    }
+    *ret_lifetime = (struct bp_block_lifetime){
+        .pre_eol = (uint16_t)eol, .used_a = (uint16_t)a, .used_b = (uint16_t)b};
+    return 1;
+}
+
+static void
+probe_lifetime(struct image *image, dev_t device)
+{
+    char life[32], pre_eol[32];
+
+    image->has_lifetime = disk_line(device, "device/life_time", life, sizeof(life)) &&
+                          disk_line(device, "device/pre_eol_info", pre_eol, sizeof(pre_eol)) &&
+                          image_parse_lifetime(life, pre_eol, &image->lifetime);
+}
+
+/* The host's kernel fails writes that are not at a zone's write pointer. */
+static int32_t
+check_zones(const struct image *image, dev_t device)
+{
+    char line[32];
+
+    if (!image->readonly && disk_line(device, "queue/zoned", line, sizeof(line)) &&
+        strncmp(line, "host-managed", strlen("host-managed")) == 0) {
+        return image_fail(image, -EINVAL, "path",
+                          "'%s' is a zoned device, which cannot be written in any order: put "
+                          "dm-zoned over it, or set readonly = true",
+                          image->path);
+    }
+    return 0;
 }
 
 /* Direct I/O of a file on a kernel before 6.1: the smallest read that is not refused. */
@@ -140,8 +205,9 @@ probe_device(struct image *image, dev_t device)
     image->logical_block = power_of_two((uint64_t)(logical > 0 ? logical : 0), IMAGE_SECTOR);
     image->physical_block = power_of_two(physical, image->logical_block);
     image->optimal_io = optimal;
-    grain = queue_number(device, "discard_granularity");
+    grain = queue_number(device, "queue/discard_granularity");
     image->discard_granularity = grain <= UINT32_MAX ? (uint32_t)grain : 0;
+    probe_lifetime(image, device);
 }
 
 static void
@@ -173,7 +239,7 @@ apply_options(struct image *image, dev_t device)
         image->physical_block = (uint32_t)block;
     }
     if (strcmp(rotational, "auto") == 0) {
-        image->rotational = queue_number(device, "rotational") == 1;
+        image->rotational = queue_number(device, "queue/rotational") == 1;
     } else {
         image->rotational = strcmp(rotational, "on") == 0;
     }
@@ -206,6 +272,10 @@ image_probe(struct image *image)
         return image_fail(image, -errno, "path", "cannot ask about '%s'", image->path);
     }
     if (image->is_device) {
+        result = check_zones(image, status.st_rdev);
+        if (result != 0) {
+            return result;
+        }
         probe_device(image, status.st_rdev);
     } else {
         probe_file(image, &status);

@@ -213,6 +213,23 @@ test_devices_are_locked_and_empty_or_readonly_ones_explained(void **state)
     device_free(&device);
 }
 
+static void
+test_the_wear_of_an_emmc_is_understood(void **state)
+{
+    struct bp_block_lifetime lifetime = {0};
+
+    assert_int_equal(image_parse_lifetime("0x02 0x0b\n", "0x01\n", &lifetime), 1);
+    assert_int_equal(lifetime.used_a, 2);
+    assert_int_equal(lifetime.used_b, 11);
+    assert_int_equal(lifetime.pre_eol, 1);
+    assert_int_equal(image_parse_lifetime("0x00 0x00\n", "0x00\n", &lifetime), 0); /* an old card */
+    assert_int_equal(image_parse_lifetime("0x0c 0x01\n", "0x01\n", &lifetime), 0);
+    assert_int_equal(image_parse_lifetime("0x01 0x01\n", "0x04\n", &lifetime), 0);
+    assert_int_equal(image_parse_lifetime("0x01\n", "0x01\n", &lifetime), 0);
+    assert_int_equal(image_parse_lifetime("", "", &lifetime), 0);
+    assert_int_equal(lifetime.used_a, 2);
+}
+
 int
 main(void)
 {
@@ -221,6 +238,7 @@ main(void)
         cmocka_unit_test(test_a_device_with_blocks_of_4096_bytes_takes_single_sectors),
         cmocka_unit_test(test_a_device_that_grew_is_taken_over_by_resize),
         cmocka_unit_test(test_devices_are_locked_and_empty_or_readonly_ones_explained),
+        cmocka_unit_test(test_the_wear_of_an_emmc_is_understood),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

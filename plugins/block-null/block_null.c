@@ -27,6 +27,8 @@ struct block_null {
     uint32_t block_size;
     uint8_t pattern;
     uint64_t latency_ns;
+    uint32_t has_lifetime;
+    struct bp_block_lifetime lifetime;
 };
 
 static void
@@ -42,6 +44,10 @@ describe(struct block_null *null, struct bp_block_info *info)
     info->buffer_alignment = 1;
     info->max_transfer = MAX_TRANSFER;
     info->max_iov = MAX_IOV;
+    if (null->has_lifetime) {
+        info->flags |= BP_BLOCK_HAS_LIFETIME;
+        info->lifetime = null->lifetime;
+    }
     if (!null->readonly) {
         info->flags |= BP_BLOCK_CAN_DISCARD | BP_BLOCK_CAN_ZERO;
         info->discard_granularity = null->block_size;
@@ -169,6 +175,9 @@ read_options(struct block_null *null, const struct bp_node *options)
     null->readonly = bp_option_bool(services, options, "readonly", 0);
     null->pattern = (uint8_t)bp_option_u64(services, options, "pattern", 0);
     null->latency_ns = bp_option_u64(services, options, "latency_ns", 0);
+    null->lifetime.pre_eol = (uint16_t)bp_option_u64(services, options, "pre_eol", 0);
+    null->lifetime.used_a = (uint16_t)bp_option_u64(services, options, "life_used", 0);
+    null->has_lifetime = null->lifetime.pre_eol != 0 || null->lifetime.used_a != 0;
     return 0;
 }
 
@@ -229,6 +238,16 @@ static const struct bp_prop block_null_props[] = {
      .def = "0",
      .max = MAX_LATENCY_NS,
      .help = "time each request takes, on the machine's clock"},
+    {.name = "life_used",
+     .type = BP_PROP_UINT,
+     .def = "0",
+     .max = 11,
+     .help = "wear that is told: up to so many tenths, 11: worn out, 0: nothing"},
+    {.name = "pre_eol",
+     .type = BP_PROP_UINT,
+     .def = "0",
+     .max = 3,
+     .help = "spare blocks that are told: 1 normal, 2 a fifth left, 3 a tenth left, 0: nothing"},
     {.name = NULL},
 };
 

@@ -134,6 +134,7 @@ offered(const struct blk *blk)
 
     features |= options->size_max != 0 ? BLK_F_SIZE_MAX : 0;
     features |= options->queues > 1 ? BLK_F_MQ : 0;
+    features |= blk->info_flags & BP_BLOCK_HAS_LIFETIME ? BLK_F_LIFETIME : 0;
     if (blk->readonly) {
         return features | BLK_F_RO | BLK_F_FLUSH;
     }
@@ -150,7 +151,7 @@ offered(const struct blk *blk)
 void
 blk_describe(struct blk *blk)
 {
-    bp_virtio_offer(blk->virtio, offered(blk), BLK_F_SECURE_ERASE);
+    bp_virtio_offer(blk->virtio, offered(blk), BLK_F_LIFETIME | BLK_F_SECURE_ERASE);
     put(blk, BLK_CFG_CAPACITY, 8, atomic_load(&blk->capacity));
     put(blk, BLK_CFG_SIZE_MAX, 4, blk->options.size_max);
     put(blk, BLK_CFG_SEG_MAX, 4, seg_max(blk));

@@ -113,6 +113,30 @@ answer_id(struct blk *blk, struct blk_request *request)
     return BLK_S_OK;
 }
 
+/* Asked for anew each time: it changes while the guest runs. */
+static uint32_t
+answer_lifetime(struct blk *blk, struct blk_request *request)
+{
+    struct bp_block_info info = {.size = sizeof(info)};
+    uint8_t data[BLK_LIFETIME_BYTES];
+
+    if (!(bp_virtio_features(blk->virtio) & BLK_F_LIFETIME)) {
+        return BLK_S_UNSUPP;
+    }
+    take_data(request, 1);
+    if (request->chain->in_bytes - 1 < BLK_LIFETIME_BYTES ||
+        blk->ops->info(blk->self, &info) != 0 || !(info.flags & BP_BLOCK_HAS_LIFETIME)) {
+        return BLK_S_IOERR;
+    }
+    bp_store_le(data, 2, info.lifetime.pre_eol);
+    bp_store_le(data + 2, 2, info.lifetime.used_a);
+    bp_store_le(data + 4, 2, info.lifetime.used_b);
+    (void)bp_iovec_write(request->iov, request->iov_count, 0, data, sizeof(data));
+    skip(&request->iov, &request->iov_count, sizeof(data));
+    blk_zero_rest(request);
+    return BLK_S_OK;
+}
+
 static uint32_t
 begin_ranges(struct blk *blk, struct blk_request *request, uint64_t feature)
 {
@@ -159,6 +183,8 @@ blk_begin(struct blk *blk, struct blk_request *request)
         return BLK_S_GO_ON;
     case BLK_T_GET_ID:
         return answer_id(blk, request);
+    case BLK_T_GET_LIFETIME:
+        return answer_lifetime(blk, request);
     case BLK_T_DISCARD:
         return begin_ranges(blk, request, BLK_F_DISCARD);
     case BLK_T_WRITE_ZEROES:

@@ -33,6 +33,7 @@
 #define BLK_F_MQ           (UINT64_C(1) << 12)
 #define BLK_F_DISCARD      (UINT64_C(1) << 13)
 #define BLK_F_WRITE_ZEROES (UINT64_C(1) << 14)
+#define BLK_F_LIFETIME     (UINT64_C(1) << 15)
 #define BLK_F_SECURE_ERASE (UINT64_C(1) << 16)
 
 /* Configuration space (5.2.4). */
@@ -65,6 +66,7 @@
 #define BLK_T_OUT          1u
 #define BLK_T_FLUSH        4u
 #define BLK_T_GET_ID       8u
+#define BLK_T_GET_LIFETIME 10u
 #define BLK_T_DISCARD      11u
 #define BLK_T_WRITE_ZEROES 13u
 #define BLK_T_SECURE_ERASE 14u
@@ -73,11 +75,12 @@
 #define BLK_S_IOERR  1u
 #define BLK_S_UNSUPP 2u
 
-#define BLK_HEADER_BYTES 16u
-#define BLK_RANGE_BYTES  16u /* of a discard, write-zeroes or erase */
-#define BLK_RANGE_UNMAP  1u
-#define BLK_MAX_RANGES   16u
-#define BLK_ZEROES_BYTES 65536u
+#define BLK_HEADER_BYTES   16u
+#define BLK_RANGE_BYTES    16u /* of a discard, write-zeroes or erase */
+#define BLK_RANGE_UNMAP    1u
+#define BLK_MAX_RANGES     16u
+#define BLK_ZEROES_BYTES   65536u
+#define BLK_LIFETIME_BYTES 6u
 
 struct blk_options {
     char serial[BLK_ID_BYTES + 1];

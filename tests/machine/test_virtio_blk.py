@@ -126,14 +126,14 @@ class Disk:
         return self.m.read(STATUS, 1)[0], self.m.read(DATA, length) if length else b""
 
 
-def machine(directory, count=1, options="", extra=""):
+def machine(directory, count=1, options="", extra="", backend='plugin = "block-file"; path = "{image}";'):
     images, data = [], []
     for i in range(count):
         images.append(os.path.join(directory, f"disk{i}.img"))
         data.append(random.Random(i).randbytes(64 * SECTOR) + bytes(SIZE - 64 * SECTOR))
         with open(images[i], "wb") as file:
             file.write(data[i])
-    backends = "".join(f'd{i} = {{ plugin = "block-file"; path = "{image}"; }};\n'
+    backends = "".join(f'd{i} = {{ {backend.format(image=image)} }};\n'
                        for i, image in enumerate(images))
     disks = "".join(f'blk{i} = {{ plugin = "virtio-blk"; backend = "d{i}"; '
                     f'{options(i) if callable(options) else options} }};\n' for i in range(count))

@@ -20,7 +20,8 @@ SIZE_MAX, SEG_MAX, GEOMETRY, DISCARD, ZEROES, ERASE = 1 << 1, 1 << 2, 1 << 4, 1 
 ON_EMPTY, ANY_LAYOUT, INDIRECT, EVENT_IDX = 1 << 24, 1 << 27, 1 << 28, 1 << 29
 PACKED, IN_ORDER = 1 << 34, 1 << 35
 NEXT, WRITE, TABLE = 1, 2, 4
-T_DISCARD, T_ZEROES, T_ERASE = 11, 13, 14
+T_LIFETIME, T_DISCARD, T_ZEROES, T_ERASE = 10, 11, 13, 14
+LIFETIME = 1 << 15
 ALWAYS = SEG_MAX | GEOMETRY | BLK_SIZE | FLUSH_BIT | TOPOLOGY | WCE | DISCARD | ZEROES | INDIRECT | EVENT_IDX
 MODERN = ALWAYS | VERSION_1 | RING_RESET
 RAM_END = 64 << 20
@@ -427,6 +428,17 @@ def test_ranges_are_discarded_zeroed_and_erased(directory):
               "the rest is untouched")
 
 
+def test_the_lifetime_is_told_where_the_backend_knows_it(directory):
+    with machine(directory, backend='plugin = "block-null"; life_used = 7; pre_eol = 2;') as m:
+        disk = Disk(m, m.disks[0], 0)
+        check(disk.offered() & LIFETIME and not m.inl(disk.io) & LIFETIME, "a feature, and no legacy one")
+        disk.start_modern(VERSION_1 | LIFETIME)
+        equal(disk.request(T_LIFETIME, length=8), (0, struct.pack("<HHHxx", 2, 7, 0)), "pre-EOL, types A and B")
+        equal(disk.request(T_LIFETIME, length=5)[0], 1, "half an answer")
+        disk.start_modern()
+        equal(disk.request(T_LIFETIME, length=6)[0], 2, "without the feature")
+
+
 def test_requests_that_are_wrong_end_with_their_status(directory):
     last = SIZE // SECTOR
     with machine(directory, options="secure_erase = true;") as m:
@@ -436,7 +448,7 @@ def test_requests_that_are_wrong_end_with_their_status(directory):
                 ("a read past the end", (IN, last, b"", 512), 1), ("a read over the end", (IN, last - 1, b"", 1024), 1),
                 ("a write past the end", (OUT, last, bytes(512), 0), 1), ("a sector far away", (IN, (1 << 64) - 1, b"", 512), 1),
                 ("half a sector", (IN, 0, b"", 100), 1), ("SCSI passthrough", (2, 0, b"", 512), 2),
-                ("a type of nobody", (0xffffffff, 0, b"", 512), 2), ("a zone report", (16, 0, b"", 512), 2),
+                ("a type of nobody", (0xffffffff, 0, b"", 512), 2), ("a lifetime nobody knows", (T_LIFETIME, 0, b"", 6), 2), ("a zone report", (16, 0, b"", 512), 2),
                 ("half a range", (T_DISCARD, 0, bytes(15), 0), 1), ("no range", (T_DISCARD, 0, b"", 0), 1),
                 ("too many ranges", (T_DISCARD, 0, ranges(*[(0, 1, 0)] * 17), 0), 1),
                 ("a discard past the end", (T_DISCARD, 0, ranges((last, 1, 0)), 0), 1),

@@ -56,6 +56,16 @@ struct bp_block_completion {
 #define BP_BLOCK_CAN_ZERO_DISCARD (1u << 6) /* discarded blocks read as zeroes */
 #define BP_BLOCK_CAN_RESIZE       (1u << 7)
 #define BP_BLOCK_REMOVABLE        (1u << 8)
+#define BP_BLOCK_HAS_LIFETIME     (1u << 9) /* lifetime is known */
+
+/* How worn a medium is, counted as virtio 1.2, 5.2.6 does and eMMC's PRE_EOL_INFO and
+ * DEVICE_LIFE_TIME_EST_TYP_A and _B do. Frozen: 8 bytes. */
+struct bp_block_lifetime {
+    uint16_t pre_eol; /* spare blocks used: 0 not told, 1 normal, 2 four fifths, 3 nine tenths */
+    uint16_t used_a;  /* life used, memory of type A: 0 not told, n up to n tenths, 11 all of it */
+    uint16_t used_b;  /* the same of type B */
+    uint16_t reserved;
+};
 
 /* Out struct. */
 struct bp_block_info {
@@ -72,6 +82,7 @@ struct bp_block_info {
     uint32_t discard_granularity; /* bytes, 0 if it cannot discard */
     uint64_t max_discard;         /* bytes in one request */
     uint64_t generation;          /* rises when the medium is another one */
+    struct bp_block_lifetime lifetime; /* if BP_BLOCK_HAS_LIFETIME; older peers: not known */
 };
 
 #define BP_BLOCK_EVENT_RESIZED 1u /* ask info again */
