@@ -10,6 +10,8 @@
 #define INQUIRY         0x12u
 #define REPORT_LUNS     0xa0u
 
+#define REPORT_CDB    12u
+#define ABSENT_CDB    6u /* of the commands that a unit which is not there answers */
 #define REPORT_HEADER 8u
 #define INQUIRY_BYTES 36u
 
@@ -86,6 +88,20 @@ forget_changes(struct vscsi *vscsi, uint32_t target)
     }
 }
 
+/* SPC-4 6.33; as the units themselves check their CDBs. */
+static uint32_t
+is_wrong(const struct vscsi_request *request)
+{
+    static const uint8_t usage[REPORT_CDB] = {0xff, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0};
+    uint8_t reserved = 0;
+
+    for (uint32_t i = 0; i < REPORT_CDB; i++) {
+        reserved |= request->cdb[i] & (uint8_t)~usage[i];
+    }
+    return request->cdb_length < REPORT_CDB || reserved != 0 || request->cdb[2] > 2 ||
+           load_be(request->cdb + 6, 4) < 16;
+}
+
 void
 vscsi_report_luns(struct vscsi *vscsi, struct bp_virtio_chain *chain, uint32_t where)
 {
@@ -96,7 +112,7 @@ vscsi_report_luns(struct vscsi *vscsi, struct bp_virtio_chain *chain, uint32_t w
     uint64_t limit = bp_min_u64(allocated, request->in_length);
     uint64_t length;
 
-    if (request->cdb[2] > 2 || allocated < 16) { /* SPC-4 6.33: at least 16 */
+    if (is_wrong(request)) {
         vscsi_check(chain, 0x05, 0x2400);
         return;
     }
@@ -171,6 +187,10 @@ vscsi_absent(struct bp_virtio_chain *chain, uint32_t where)
 {
     const struct vscsi_request *request = chain->request;
 
+    if (request->cdb_length < ABSENT_CDB) {
+        vscsi_check(chain, 0x05, 0x2400);
+        return;
+    }
     switch (request->cdb[0]) {
     case INQUIRY:
         inquiry(chain, where);

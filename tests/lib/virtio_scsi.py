@@ -41,14 +41,16 @@ class Adapter:
     def get(self, offset, width):
         return int(self.m.ask(f"read{ {1: 'b', 2: 'w', 4: 'l'}[width] } 0x{MMIO + offset:x}"), 16)
 
-    def offer(self, queue, pieces):
+    def offer(self, queue, pieces, notify=True):
+        """At the beginning of the queue's table: one at a time."""
         ring = RING + 0x3000 * queue
         self.m.write(ring, b"".join(struct.pack("<QIHH", gpa, size, 2 * write + (i + 1 < len(pieces)), i + 1)
                                     for i, (gpa, size, write) in enumerate(pieces)))
         self.m.write(ring + 0x1000 + 4 + 2 * (self.avail[queue] % SIZE), b"\0\0")
         self.avail[queue] += 1
         self.m.write(ring + 0x1002, struct.pack("<H", self.avail[queue] & 0xffff))
-        self.put(0x3000 + 4 * queue, 2, queue)
+        if notify:
+            self.put(0x3000 + 4 * queue, 2, queue)
 
     def used(self, queue):
         return struct.unpack("<H", self.m.read(RING + 0x3000 * queue + 0x2002, 2))[0]
