@@ -156,8 +156,8 @@ change(struct ata_disk *disk, const uint8_t *page)
 {
     uint64_t sectors = bp_load_le(page + (size_t)2 * WORD_MAX, 8) + 1;
     struct ata_dco next = {
-        .multiword = page[2 * WORD_MULTIWORD] & ATA_MULTIWORD_MODES,
-        .ultra = page[2 * WORD_ULTRA] & ATA_ULTRA_MODES,
+        .multiword = page[(size_t)2 * WORD_MULTIWORD] & ATA_MULTIWORD_MODES,
+        .ultra = page[(size_t)2 * WORD_ULTRA] & ATA_ULTRA_MODES,
         .features = (uint16_t)(bp_load_le(page + (size_t)2 * WORD_FEATURES, 2) & ATA_DCO_ALL),
     };
     /* multiword mode 0 stays */
@@ -232,16 +232,15 @@ void
 ata_dco(struct ata_disk *disk)
 {
     uint8_t feature = disk->device.regs.features[0];
+    uint32_t frozen = disk->dco.frozen;
 
-    if (disk->dco.frozen) {
-        ata_disk_abort(disk, ATA_ABRT);
-    } else if (feature == DCO_IDENTIFY) {
+    if (!frozen && feature == DCO_IDENTIFY) {
         identify(disk);
-    } else if (feature == DCO_SET && !disk->dco.modified && may_change(disk)) {
+    } else if (!frozen && feature == DCO_SET && !disk->dco.modified && may_change(disk)) {
         ata_page_start(disk, ATA_T_PAGE_OUT, 1);
-    } else if (feature == DCO_RESTORE) {
+    } else if (!frozen && feature == DCO_RESTORE) {
         restore(disk);
-    } else if (feature == DCO_FREEZE) {
+    } else if (!frozen && feature == DCO_FREEZE) {
         disk->dco.frozen = 1;
         ata_disk_abort(disk, 0);
     } else {

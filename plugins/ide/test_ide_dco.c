@@ -43,8 +43,8 @@ set_word(struct rig *rig, uint32_t word, uint16_t value)
     uint8_t page[512];
 
     read_overlay(rig, page);
-    page[2 * word] = (uint8_t)value;
-    page[2 * word + 1] = (uint8_t)(value >> 8);
+    page[(size_t)2 * word] = (uint8_t)value;
+    page[(size_t)2 * word + 1] = (uint8_t)(value >> 8);
     seal(page);
     put(rig, ATA_REG_ERROR, DCO_SET);
     send_block(rig, ATA_DEVICE_CONFIGURATION, page);
