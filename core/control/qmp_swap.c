@@ -111,25 +111,41 @@ find_new(QmpCall *call, const MachineSlot *slot, MachineSwap *swap)
     return true;
 }
 
+/* "size", "id", both with a comma between them, or "none". */
+static bool
+take_checks(QmpCall *call, MachineSwap *swap)
+{
+    const char *verify = qmp_text(call, "verify", "size");
+    g_auto(GStrv) checks = g_strsplit(verify, ",", 8);
+    guint i;
+
+    for (i = 0; checks[i] != NULL; i++) {
+        bool is_size = strcmp(checks[i], "size") == 0;
+        bool is_id = strcmp(checks[i], "id") == 0;
+        if (!is_size && !is_id && strcmp(verify, "none") != 0) {
+            qmp_call_fail(call, "GenericError", "Parameter 'verify' does not accept value '%.64s'",
+                          verify);
+            return false;
+        }
+        swap->same_size |= is_size;
+        swap->same_disk |= is_id;
+    }
+    return true;
+}
+
 void
 qmp_backend_swap(QmpCall *call)
 {
-    const char *verify = qmp_text(call, "verify", "size");
     g_autoptr(GError) error = NULL;
     g_autoptr(MachineSlot) slot =
         machine_slot_find(call->machine, qmp_text(call, "device", ""), &error);
-    MachineSwap swap = {.same_size = strcmp(verify, "size") == 0};
+    MachineSwap swap = {.same_size = false};
 
     if (slot == NULL) {
         qmp_call_take_error(call, error);
         return;
     }
-    if (!swap.same_size && strcmp(verify, "none") != 0) {
-        qmp_call_fail(call, "GenericError", "Parameter 'verify' does not accept value '%.64s'",
-                      verify);
-        return;
-    }
-    if (find_new(call, slot, &swap)) {
+    if (take_checks(call, &swap) && find_new(call, slot, &swap)) {
         call->is_deferred = true;
         machine_swap(call->machine, slot, &swap, swapped, call);
     }

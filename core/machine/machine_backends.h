@@ -39,6 +39,7 @@ typedef struct {
                         * goes */
     Node *filter; /* or: options of a filter to be made between consumer and old one; taken over */
     bool same_size; /* refuse a capacity that differs from the old one's */
+    bool same_disk; /* refuse what does not hold the same disk: see machine_identity.h */
 } MachineSwap;
 /* The same for what is to go unnoticed by the guest. */
 void machine_swap(Machine *machine, const MachineSlot *slot, const MachineSwap *swap,

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "machine/machine_identity.h"
 #include "machine/machine_private.h"
 #include "plugin/args.h"
 
@@ -16,6 +17,7 @@ typedef struct {
     Node *filter;    /* to be made above the old one, which is then `new`; or NULL */
     bool made;       /* the filter was */
     bool same_size;  /* refuse another capacity */
+    bool same_disk;  /* refuse another disk */
     Instance *above; /* old, if new stands below it, at this place: */
     unsigned below_slot, below_use;
     MachineDoneFunc *func;
@@ -86,6 +88,13 @@ check_size(const Exchange *exchange, GError **error)
     return true;
 }
 
+static bool
+check_disk(const Exchange *exchange, GError **error)
+{
+    return !exchange->same_disk || exchange->old == NULL ||
+           machine_same_disk(exchange->machine, exchange->old, exchange->new, error);
+}
+
 /* A filter goes: what it stands on is taken from it. It is at rest, as nobody uses it. */
 static bool
 unstack(Exchange *exchange, GError **error)
@@ -116,7 +125,8 @@ put_new(Exchange *exchange, GError **error)
         }
     }
     return exchange->new == NULL ||
-           (check_size(exchange, error) && unstack(exchange, error) &&
+           (check_size(exchange, error) && check_disk(exchange, error) &&
+            unstack(exchange, error) &&
             attach(exchange->consumer, exchange->slot, exchange->use, exchange->new, error));
 }
 
@@ -258,5 +268,6 @@ machine_swap(Machine *machine, const MachineSlot *slot, const MachineSwap *swap,
     exchange->new = swap->backend;
     exchange->filter = swap->filter;
     exchange->same_size = swap->same_size;
+    exchange->same_disk = swap->same_disk;
     begin(exchange, slot, func, opaque);
 }

@@ -114,6 +114,42 @@ def test_a_filter_is_inserted_and_removed(directory):
         equal(m.read_sector(3), [0xaaaa] * 256, "without the filter")
 
 
+def test_what_does_not_hold_the_same_disk_is_refused(directory):
+    with Machine(directory) as m:
+        def copy(name, *at):
+            """A copy of the first image with bytes changed."""
+            with open(os.path.join(directory, "first.img"), "rb") as file:
+                data = bytearray(file.read())
+            for offset in at:
+                data[offset] ^= 1
+            with open(os.path.join(directory, name + ".img"), "wb") as file:
+                file.write(data)
+            m.qmp.ask("blockdev-add", driver="block-file", node__name=name, path=os.path.join(directory, name + ".img"))
+        m.write_sector(0, 0x5aa5)
+        m.write_sector(2047, 0x1234)
+        for name, at in (("same", ()), ("middle", (SIZE // 2,)), ("head", (65535,)), ("tail", (SIZE - 65536,))):
+            copy(name, *at)
+        for name in ("head", "tail"):
+            m.qmp.fails("do not hold the same disk", "backend-swap", device="top", backend=name, verify="size,id")
+        m.add_file("small", 4096)
+        m.qmp.fails("do not hold the same disk", "backend-swap", device="top", backend="small", verify="id")
+        equal(m.read_sector(0), [0x5aa5] * 256, "undone")
+        m.qmp.ask("backend-swap", device="top", backend="same", verify="size,id")
+        m.qmp.ask("backend-swap", device="top", backend="middle", verify="id,size")
+        m.write_sector(1, 0x7777)
+        equal((m.image("middle", 1), m.image("same", 1)), (0x7777, 0), "it is the other one")
+        m.qmp.ask("backend-swap", device="top", backend={"driver": "filter-throttle", "node-name": "slow"}, verify="id")
+        m.qmp.ask("backend-swap", device="top", backend="middle", verify="size,id")
+        m.qmp.ask("blockdev-add", driver="block-ram", node__name="broken-ram", size=SIZE)
+        m.qmp.ask("blockdev-add", driver="filter-fault", node__name="broken", below="broken-ram",
+                  rules=[{"op": "read", "error": "EIO"}])
+        m.qmp.fails("cannot read \"broken\" to compare it", "backend-swap", device="top", backend="broken", verify="id")
+        m.qmp.fails("does not accept", "backend-swap", device="top", backend="same", verify="size,x")
+        m.qmp.fails("does not accept", "backend-swap", device="top", backend="same", verify="none,size")
+        m.write_sector(3, 0x3333)
+        equal(m.image("middle", 3), 0x3333, "the disk works")
+
+
 def test_what_fails_leaves_everything_as_it_was(directory):
     with Machine(directory) as m:
         m.add_file("second")
@@ -341,6 +377,7 @@ def test_a_card_changes_networks_while_it_sends(directory):
         qmp.ask("netdev_add", type="dgram", id="two", path=os.path.join(directory, "two.sock"),
                 peer_path=os.path.join(directory, "two.peer"))
         card = Card(m)
+        qmp.fails("is no disk", "backend-swap", device="net0", backend="two", verify="id")
 
         def all_sent():
             for peer, numbers in zip(peers, found):
