@@ -73,7 +73,8 @@ test_pinned_guest_memory_is_read_and_written(void **state)
 
         rig_open(&rig, MIB, options[way]);
         uint8_t *arena = rig.arena;
-        if (rig_file(&rig)->engine == ENGINE_RING) {
+        /* An ordinary user's limit may be below the memory of the fake machine. */
+        if (rig_file(&rig)->engine == ENGINE_RING && !th_logged(rig.th, "RLIMIT_MEMLOCK")) {
             assert_int_equal(rig_file(&rig)->pins, 1);
             assert_true(registered_buffers() > 0);
         }
