@@ -23,11 +23,12 @@ def is_missing():
 class Tgt:
     """tgtd with one target, whose LUN 1 is a file."""
 
-    def __init__(self, directory, account=None):
+    def __init__(self, directory, account=None, outgoing=None):
+        """account: name and secret that it asks for; outgoing: those that it shows (mutual CHAP)."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.account = account
+        self.account, self.outgoing = account, outgoing
         self.place = tempfile.mkdtemp(prefix="tgt")  # short: the name of a socket goes there
         self.environment = dict(os.environ, TGT_IPC_SOCKET=os.path.join(self.place, "ipc"))
         self.image = os.path.join(directory, "lun.img")
@@ -59,10 +60,10 @@ class Tgt:
         self.do("--mode", "logicalunit", "--op", "update", "--tid", "1", "--lun", "1", "--params",
                 "vendor_id=ACME,product_id=STORE,scsi_sn=S-4711")
         self.do("--mode", "target", "--op", "bind", "--tid", "1", "-I", "ALL")
-        if self.account:
-            user, secret = self.account
-            self.do("--mode", "account", "--op", "new", "--user", user, "--password", secret)
-            self.do("--mode", "account", "--op", "bind", "--tid", "1", "--user", user)
+        for account, more in ((self.account, ()), (self.outgoing, ("--outgoing",))):
+            if account:
+                self.do("--mode", "account", "--op", "new", "--user", account[0], "--password", account[1])
+                self.do("--mode", "account", "--op", "bind", "--tid", "1", "--user", account[0], *more)
 
     def do(self, *arguments):
         done = self.admin(*arguments)

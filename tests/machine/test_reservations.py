@@ -119,6 +119,47 @@ def test_two_machines_fight_and_exactly_one_wins(directory):
         equal(one.change(RESERVE, EXCLUSIVE), CONFLICT, "and cannot reserve")
 
 
+def settle(*nodes):
+    """Takes the attentions of what has been done."""
+    for node in nodes:
+        while node.command(bytes(6))[1] == 2:
+            pass
+
+
+# Type: whether another registrant, and whether a stranger, may write and read (SPC-4 table 64).
+TYPES = {1: ((0, 1), (0, 1)), 3: ((0, 0), (0, 0)), 5: ((1, 1), (0, 1)), 6: ((1, 1), (0, 0)), 7: ((1, 1), (0, 1)),
+         8: ((1, 1), (0, 0))}
+
+
+def test_each_type_holds_across_machines(directory):
+    with Node(directory, 1) as one, Node(directory, 2) as two, Node(directory, 3) as three:
+        for kind, (registrant, stranger) in TYPES.items():
+            one.register()
+            two.register()
+            equal(one.change(RESERVE, kind), 0, f"type {kind}: RESERVE")
+            equal(two.change(RESERVE, kind), 0 if kind >= 7 else CONFLICT, f"type {kind}: of the other one")
+            equal(three.change(RESERVE, kind), CONFLICT, f"type {kind}: of a stranger")
+            equal((one.write(3, kind), one.read(3)[0]), (0, 0), f"type {kind}: the holder")
+            for node, (writes, reads) in ((two, registrant), (three, stranger)):
+                equal((node.write(4, kind), node.read(4)[0]), (0 if writes else CONFLICT, 0 if reads else CONFLICT),
+                      f"type {kind}: node {node.key - 0xa0} writes and reads")
+            equal(one.change(CLEAR), 0, f"type {kind}: CLEAR")
+            settle(one, two, three)
+
+
+def test_each_type_outlives_power_with_aptpl(directory):
+    for kind in TYPES:
+        with Node(directory, 1) as one:
+            one.register(aptpl=1)
+            equal(one.change(RESERVE, kind), 0, f"type {kind}: RESERVE")
+        with Node(directory, 2) as two:
+            equal(two.reservation(), (0 if kind >= 7 else 0xa1, kind), f"type {kind} after power-on")
+            equal(two.write(5, kind), CONFLICT, f"type {kind}: a stranger writes")
+        with Node(directory, 1) as one:
+            equal(one.write(5, kind), 0, f"type {kind}: its holder is back")
+            equal(one.change(CLEAR), 0, f"type {kind}: CLEAR")
+
+
 def test_registrants_hear_of_release_and_clear(directory):
     with Node(directory, 1) as one, Node(directory, 2) as two:
         one.register()
@@ -184,6 +225,8 @@ def test_each_machine_needs_a_name_of_its_own(directory):
 if __name__ == "__main__":
     run_tests([
         test_two_machines_fight_and_exactly_one_wins,
+        test_each_type_holds_across_machines,
+        test_each_type_outlives_power_with_aptpl,
         test_registrants_hear_of_release_and_clear,
         test_aptpl_outlives_both_machines,
         test_a_machine_that_is_killed_holds_nothing_up,

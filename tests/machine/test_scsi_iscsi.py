@@ -152,6 +152,20 @@ def test_chap_by_a_file_and_header_digests(directory):
         check("LUN 7" in text or "cannot log in" in text, text)
 
 
+def test_mutual_chap_knows_a_false_target(directory):
+    secrets = {}
+    for name, secret in (("ours", "twelve-letters-long"), ("theirs", "another-dozen-of-them"), ("false", "not-what-it-shows")):
+        secrets[name] = os.path.join(directory, name)
+        with open(secrets[name], "w", encoding="utf-8") as file:
+            file.write(secret + "\n")
+    options = f'user = "guest"; secret = "{secrets["ours"]}"; target_user = "host"; target_secret = "%s";'
+    with Tgt(directory, ("guest", "twelve-letters-long"), ("host", "another-dozen-of-them")) as tgt:
+        with Node(tgt, directory, options % secrets["theirs"]) as node:
+            equal(node.write(1, b"m" * BLOCK)[1], 0, "WRITE")
+        text = refusal(directory, description(tgt, options % secrets["false"]))
+        check("cannot log in to " + TARGET in text, text)
+
+
 if __name__ == "__main__":
     if is_missing():
         print("1..0 # SKIP no tgtd here (Debian package tgt)")
@@ -163,4 +177,5 @@ if __name__ == "__main__":
         test_patience_ends,
         test_a_unit_reset_reaches_the_target,
         test_chap_by_a_file_and_header_digests,
+        test_mutual_chap_knows_a_false_target,
     ])
