@@ -49,6 +49,9 @@ def test_the_commands_answer(directory):
         names = [entry["name"] for entry in m.qmp.ask("query-commands")]
         equal(names, sorted(names), "commands are in order")
         equal(m.qmp.ask("query-name"), {"name": 'odd "name"'}, "name")
+        version = m.qmp.ask("query-version")
+        equal(sorted(version["qemu"]), ["major", "micro", "minor"], version)
+        check(m.qmp.ask("query-uuid")["UUID"].count("-") == 4, "a UUID")
         cpus = m.qmp.ask("query-cpus-fast")
         equal([(cpu["cpu-index"], cpu["target"]) for cpu in cpus], [(0, "x86_64"), (1, "x86_64")], "cpus")
         devices = m.qmp.ask("query-pci")[0]["devices"]
