@@ -206,8 +206,12 @@ def test_two_guests_talk_over_a_cable(directory):
     with Machine(guest_of_two(first, 1), "--no-reboot", directory=first) as one, \
             Machine(guest_of_two(second, 2), "--no-reboot", directory=second) as two:
         for fact in ("link", "ping", "got"):
-            for machine in (one, two):
-                machine.wait_for(f"FACT lan_{fact}", BOOT_SECONDS)
+            for machine, other in ((one, two), (two, one)):
+                try:
+                    machine.wait_for(f"FACT lan_{fact}", BOOT_SECONDS)
+                except BaseException:
+                    print("# the other guest:\n# " + other.tail(20).replace("\n", "\n# "))
+                    raise
         for machine in (one, two):
             machine.wait_for("FACT end", 300)
         facts = [dict(re.findall(r"FACT (\w+)=(.*?)\r?\n", m.text())) for m in (one, two)]
