@@ -6,18 +6,13 @@
 #include <backplane/sdk/sdk.h>
 
 #include <stdlib.h>
-#include <string.h>
 
 #define PVPANIC_REGION 0u
 
 #define PVPANIC_PANICKED     1u /* the kernel has died */
 #define PVPANIC_CRASH_LOADED 2u /* it has died, and another kernel takes a look at it */
 
-/* What follows a panic; indices of pvpanic_actions. */
-#define ACTION_SHUTDOWN 0u
-#define ACTION_PAUSE    1u
-#define ACTION_RESET    2u
-
+/* What follows a panic: the choices of "on_panic", in the order of pvpanic_ask()'s table. */
 static const char *const pvpanic_actions[] = {"shutdown", "pause", "reset", "none", NULL};
 
 struct pvpanic {
@@ -130,7 +125,6 @@ pvpanic_create(const struct bp_create *args, void **self)
 {
     struct pvpanic *panic = calloc(1, sizeof(*panic));
     struct bp_services host;
-    const char *action;
     int32_t status;
 
     bp_services_init(&host, args->host, args->instance);
@@ -140,11 +134,7 @@ pvpanic_create(const struct bp_create *args, void **self)
     panic->host = host;
     panic->events = (uint8_t)bp_option_u64(&host, args->config, "events",
                                            PVPANIC_PANICKED | PVPANIC_CRASH_LOADED);
-    action = bp_option_str(&host, args->config, "on_panic", pvpanic_actions[0]);
-    while (pvpanic_actions[panic->action + 1] != NULL &&
-           strcmp(action, pvpanic_actions[panic->action]) != 0) {
-        panic->action++;
-    }
+    panic->action = bp_option_choice(&host, args->config, "on_panic", pvpanic_actions, 0);
     status = pvpanic_claim(panic, args->config);
     if (status < 0) {
         free(panic);
