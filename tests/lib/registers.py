@@ -171,8 +171,9 @@ class TestMachine:
     def irq(self, number):
         return self.levels.get(number, False)
 
-    def wait_until(self, condition, what, seconds=20):
-        """For what a host thread completes: asks again until it holds."""
+    def wait_until(self, condition, what, seconds=120):
+        """For what a host thread completes: asks again until it holds. A write waits for the host's
+        journal, and that for all that a build has left to be written: half a minute was seen."""
         deadline = time.monotonic() + seconds
         while not condition():
             check(time.monotonic() < deadline, "timeout: " + what)
