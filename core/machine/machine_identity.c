@@ -9,8 +9,8 @@
 #include <string.h>
 
 #define END_BYTES   65536u
-#define PATIENCE_US (5 * G_USEC_PER_SEC) /* for one read; then it is cancelled */
-#define ARENA       UINT32_MAX           /* no plugin's: theirs are small numbers */
+#define PATIENCE_US (INT64_C(5) * G_USEC_PER_SEC) /* for one read; then it is cancelled */
+#define ARENA       UINT32_MAX                    /* no plugin's: theirs are small numbers */
 
 typedef struct {
     GMutex lock; /* protects: is_ended, status */
@@ -99,7 +99,7 @@ read_ends(const Machine *machine, Instance *backend, Identity *identity)
     struct bp_block_info info = {.size = sizeof(info)};
     struct bp_block_ops ops;
     struct bp_iovec into;
-    void *memory;
+    void *memory = NULL;
     int32_t result;
 
     if (table_copy(&ops, sizeof(ops), instance_query(backend, BP_BLOCK_ID)) != 0 ||
@@ -111,8 +111,8 @@ read_ends(const Machine *machine, Instance *backend, Identity *identity)
     if (result == 0) {
         result = host_memory.arena_alloc(backend, ARENA, (uint64_t)2 * END_BYTES, 4096, &memory);
     }
-    if (result < 0) {
-        return result;
+    if (result != 0 || memory == NULL) {
+        return result < 0 ? result : -ENOMEM;
     }
     identity->ends = memory;
     identity->capacity = info.capacity;

@@ -310,7 +310,7 @@ static void
 put_element(struct bp_json *json, const struct bp_virtqueue *queue, uint32_t index)
 {
     const uint8_t *avail = queue->ring.driver, *used = queue->ring.device;
-    uint32_t head = ring_load16(avail + RING_ENTRY + 2 * (index % queue->entries));
+    uint32_t head = ring_load16(avail + RING_ENTRY + (size_t)2 * (index % queue->entries));
 
     bp_json_open(json, NULL, '{');
     bp_json_text(json, "name", type_name(queue->virtio));
