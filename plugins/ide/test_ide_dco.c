@@ -67,6 +67,15 @@ expect_refused(struct rig *rig, uint8_t word, uint16_t bits)
 }
 
 static void
+expect_every_subcommand_refused(struct rig *rig)
+{
+    for (uint8_t feature = DCO_RESTORE; feature <= DCO_SET; feature++) {
+        configuration(rig, feature);
+        expect_error(rig, ATA_ABRT);
+    }
+}
+
+static void
 test_the_structure_tells_all_that_can_be_hidden(void **state)
 {
     struct rig rig = rig_new(NULL);
@@ -353,10 +362,7 @@ test_the_freeze_lock_outlives_a_reset(void **state)
     configuration(&rig, DCO_FREEZE);
     expect_success(&rig);
     th_reset(rig.ide, BP_RESET_SYSTEM);
-    for (uint8_t feature = DCO_RESTORE; feature <= DCO_SET; feature++) {
-        configuration(&rig, feature);
-        expect_error(&rig, ATA_ABRT);
-    }
+    expect_every_subcommand_refused(&rig);
     rig_free(&rig);
 }
 
@@ -369,10 +375,7 @@ test_a_locked_disk_refuses_the_overlay(void **state)
     send_block(&rig, ATA_SECURITY_SET_PASSWORD, block);
     expect_success(&rig);
     th_reset(rig.ide, BP_RESET_SYSTEM);
-    for (uint8_t feature = DCO_RESTORE; feature <= DCO_SET; feature++) {
-        configuration(&rig, feature);
-        expect_error(&rig, ATA_ABRT);
-    }
+    expect_every_subcommand_refused(&rig);
     rig_free(&rig);
 }
 

@@ -35,7 +35,7 @@ class Sink(threading.Thread):
                 self.bytes += len(data)
 
 
-def servers(data, address="127.0.0.1"):
+def servers(data, address="127.0.0.1", sink_type=Sink):
     """An HTTP server that gives data, and a sink on the port after it."""
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):  # noqa: N802
@@ -57,7 +57,7 @@ def servers(data, address="127.0.0.1"):
             continue
         listener.listen()
         threading.Thread(target=web.serve_forever, daemon=True).start()
-        sink = Sink(listener)
+        sink = sink_type(listener)
         sink.start()
         return port, sink
     raise RuntimeError("no free ports")

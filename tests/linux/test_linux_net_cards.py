@@ -10,7 +10,6 @@ a KVM that interprets; by hand, as root, the second form with two guests on one 
 """
 
 import hashlib
-import http.server
 import os
 import re
 import socket
@@ -23,6 +22,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 from backplane import Machine, check, is_interpreting_kvm, need_file, need_kvm, run_tests, skip_all  # noqa: E402
 from registers import Qmp, equal  # noqa: E402
 from test_linux import CMDLINE, INTERPRETED, kernel, make_initramfs  # noqa: E402
+from test_linux_net import servers  # noqa: E402
 
 MIB_2 = 2 * 1024 * 1024
 BOOT_SECONDS = 900
@@ -72,34 +72,6 @@ class NameServer(threading.Thread):
             end = query.index(b"\0", 12) + 5
             answer = query[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + query[12:end]
             self.socket.sendto(answer + b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + bytes([192, 0, 2, 77]), sender)
-
-
-def servers(data):
-    """An HTTP server that gives data, and a sink on the port after it."""
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):  # noqa: N802
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_):
-            pass
-
-    for port in range(24000, 25000, 2):
-        listener = socket.socket()
-        try:
-            listener.bind(("127.0.0.1", port + 1))
-            web = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        except OSError:
-            listener.close()
-            continue
-        listener.listen()
-        threading.Thread(target=web.serve_forever, daemon=True).start()
-        sink = Sink(listener)
-        sink.start()
-        return port, sink
-    raise RuntimeError("no free ports")
 
 
 def command_line(words):
@@ -169,7 +141,7 @@ def pull_the_cable(directory, machine):
 
 def test_every_kind_of_card_works(directory):
     down = os.urandom(MIB_2)
-    port, sink = servers(down)
+    port, sink = servers(down, sink_type=Sink)
     names = NameServer()
     with Machine(five_cards(directory, port), "--no-reboot", directory=directory) as machine:
         pull_the_cable(directory, machine)

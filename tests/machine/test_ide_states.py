@@ -73,24 +73,30 @@ SECURITY = {
 }
 
 
-def test_security_commands_in_each_state(directory):
-    for state, wants in SECURITY.items():
-        name = state.__name__ if state else "without a password"
+def in_each_state(directory, table, untouched):
+    """(a disk, the name of its state, what the table wants of it); untouched: the name of the state None."""
+    for state, wants in table.items():
+        name = state.__name__ if state else untouched
         where = os.path.join(directory, name)
         os.makedirs(where)
         with Disk(where) as m:
             if state:
                 state(m)
-            before = m.identify()[128]
-            for (opcode, command), want in zip(SECURITY_COMMANDS.items(), wants):
-                if opcode == 0xf4:
-                    m.issue(0xf4)
-                    m.refused(f"{name}: ERASE UNIT without ERASE PREPARE")
-                    m.issue(0xf3)
-                    m.settle()
-                answers(m, f"{name}: {command}", want, opcode)
-                if opcode != 0xf5:
-                    equal(m.identify()[128], before, f"{name}: IDENTIFY after {command}")
+            yield m, name, wants
+
+
+def test_security_commands_in_each_state(directory):
+    for m, name, wants in in_each_state(directory, SECURITY, "without a password"):
+        before = m.identify()[128]
+        for (opcode, command), want in zip(SECURITY_COMMANDS.items(), wants):
+            if opcode == 0xf4:
+                m.issue(0xf4)
+                m.refused(f"{name}: ERASE UNIT without ERASE PREPARE")
+                m.issue(0xf3)
+                m.settle()
+            answers(m, f"{name}: {command}", want, opcode)
+            if opcode != 0xf5:
+                equal(m.identify()[128], before, f"{name}: IDENTIFY after {command}")
 
 
 def test_erasing_takes_the_right_password_and_leaves_zeroes(directory):
@@ -142,21 +148,15 @@ def set_max(m, lba, ext=False, keep=0):
 
 
 def test_set_max_in_each_state(directory):
-    for state, wants in SET_MAX.items():
-        name = state.__name__ if state else "without a password"
-        where = os.path.join(directory, name)
-        os.makedirs(where)
-        with Disk(where) as m:
-            if state:
-                state(m)
-            for ext in (False, True):
-                m.issue(0x37 if ext else 0xf9, 99, ext=ext)
-                m.refused(f"{name}: SET MAX ADDRESS without READ NATIVE MAX")
-                set_max(m, SECTORS - 1, ext)
-                m.done(name) if wants[4] == DONE else m.refused(name)
-            for features, want in zip((1, 2, 3, 4), wants):
-                if want:  # the freeze ends the state
-                    answers(m, f"{name}: SET MAX with {features}", want, 0xf9, features=features)
+    for m, name, wants in in_each_state(directory, SET_MAX, "without a password"):
+        for ext in (False, True):
+            m.issue(0x37 if ext else 0xf9, 99, ext=ext)
+            m.refused(f"{name}: SET MAX ADDRESS without READ NATIVE MAX")
+            set_max(m, SECTORS - 1, ext)
+            m.done(name) if wants[4] == DONE else m.refused(name)
+        for features, want in zip((1, 2, 3, 4), wants):
+            if want:  # the freeze ends the state
+                answers(m, f"{name}: SET MAX with {features}", want, 0xf9, features=features)
 
 
 def test_the_host_protected_area_hides_until_a_reset_or_for_good(directory):
@@ -211,20 +211,14 @@ OVERLAY = {None: (PAGE, DATA, DONE, DONE), modified: (PAGE, NO, None, DONE), pro
 
 
 def test_the_overlay_in_each_state(directory):
-    for state, wants in OVERLAY.items():
-        name = state.__name__ if state else "nothing hidden"
-        where = os.path.join(directory, name)
-        os.makedirs(where)
-        with Disk(where) as m:
-            if state:
-                state(m)
-            before = m.identify()
-            for features, want in zip((0xc2, 0xc3, 0xc0, 0xc1), wants):
-                if want:
-                    answers(m, f"{name}: {features:x}h", want, 0xb1, features=features)
-            equal(m.identify(), before, f"{name}: IDENTIFY")
-            for features in set(range(256)) - {0xc0, 0xc1, 0xc2, 0xc3}:
-                answers(m, f"{name}: {features:x}h", NO, 0xb1, features=features)
+    for m, name, wants in in_each_state(directory, OVERLAY, "nothing hidden"):
+        before = m.identify()
+        for features, want in zip((0xc2, 0xc3, 0xc0, 0xc1), wants):
+            if want:
+                answers(m, f"{name}: {features:x}h", want, 0xb1, features=features)
+        equal(m.identify(), before, f"{name}: IDENTIFY")
+        for features in set(range(256)) - {0xc0, 0xc1, 0xc2, 0xc3}:
+            answers(m, f"{name}: {features:x}h", NO, 0xb1, features=features)
 
 
 def test_the_overlay_hides_and_restores(directory):
