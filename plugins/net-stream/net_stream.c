@@ -260,20 +260,7 @@ stream_query(void *self, const char *interface_id)
 static const struct bp_prop stream_props[] = {
     {.name = "path", .type = BP_PROP_PATH, .help = "unix socket"},
     {.name = "address", .type = BP_PROP_STRING, .help = "TCP: \"127.0.0.1:5000\""},
-    {.name = "fd",
-     .type = BP_PROP_UINT,
-     .max = INT32_MAX,
-     .help = "a connected socket the program was started with"},
-    {.name = "server",
-     .type = BP_PROP_BOOL,
-     .def = "true",
-     .help = "wait for the other end; else connect to it"},
-    {.name = "reconnect",
-     .type = BP_PROP_UINT,
-     .def = "1000",
-     .min = 10,
-     .max = 3600000,
-     .help = "client: milliseconds between attempts to connect"},
+    BP_NET_SOCKET_PROPS("true", "wait for the other end; else connect to it"),
     {.name = NULL},
 };
 

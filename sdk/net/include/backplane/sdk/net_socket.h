@@ -42,6 +42,19 @@ struct bp_net_socket {
     uint32_t events; /* watched of the peer */
 };
 
+/* For the plugin's list of options: those of bp_net_socket_set_up() that do not say where the other
+ * end is. */
+#define BP_NET_SOCKET_PROPS(server_default, server_help)                                           \
+    {.name = "fd",                                                                                 \
+     .type = BP_PROP_UINT,                                                                         \
+     .max = INT32_MAX,                                                                             \
+     .help = "a connected socket the program was started with"},                                   \
+        {.name = "server", .type = BP_PROP_BOOL, .def = (server_default), .help = (server_help)},  \
+    {                                                                                              \
+        .name = "reconnect", .type = BP_PROP_UINT, .def = "1000", .min = 10, .max = 3600000,       \
+        .help = "client: milliseconds between attempts to connect"                                 \
+    }
+
 /* Before everything else: so that bp_net_socket_done() can be called. */
 void bp_net_socket_init(struct bp_net_socket *sock, const struct bp_services *host,
                         const struct bp_net_socket_ops *ops, void *opaque);
